@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockStore: the blocks of one store, on disk. Packs hold the bytes, the index says where each
+// block is, and one head (opaque bytes of the layer above) is published atomically with the index.
+// Flow:       put → dedup against index and pending → codec → frame → pack_writer;
+//             publish → head frame + pack flush → index transaction {entries, head};
+//             get → block cache → index → pack pread → frame check → codec.
+// Durability: publish() makes everything put before it durable, in this order: pack bytes, then
+//             index and head in one transaction. After a crash the store is as at the last
+//             publish(): bytes behind it in the open pack are cut off when the store is opened.
+// Threads:    put, get, contains from any thread; publish from one thread at a time (the commit).
+// Owns:       packs, index and cache; borrows Io, which must outlive it.
+// Errors:     kNotAStore, kIndexDamaged, kPack*, kCorrupt, kBlockMissing, kNoSpace. After a failed
+//             write or sync of a pack the writer moves to a fresh pack and re-appends nothing: the
+//             pending blocks are forgotten, put() and publish() of this commit fail, and the
+//             caller starts the commit again from its journal.
+// Format:     docs/FORMAT.md#pack, #index.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "blockstore/base/io.h"
+#include "blockstore/blocks.h"
+
+namespace amberfs {
+
+struct BlockStoreOptions {
+  int zstd_level = 3;                              // -7 … 19; 0 stores raw
+  std::uint64_t pack_size_bytes = 256 * kMiB;      // a pack is sealed when it reaches this
+  std::uint64_t cache_size_bytes = 64 * kMiB;      // decoded blocks kept in memory
+  std::uint64_t index_map_size_bytes = 64 * kGiB;  // address space reserved for LMDB, not memory
+};
+
+struct BlockStoreStats {
+  std::uint64_t block_count = 0;
+  std::uint64_t pack_count = 0;
+  std::uint64_t pack_bytes = 0;       // on disk
+  std::uint64_t plain_bytes = 0;      // sum of the decoded sizes of all indexed blocks
+  std::uint64_t data_plain_bytes = 0;
+  std::uint64_t node_plain_bytes = 0;
+  std::uint64_t cache_bytes = 0;
+  std::uint64_t cache_hits = 0;
+  std::uint64_t cache_misses = 0;
+  std::uint64_t dedup_hits = 0;       // since open
+};
+
+// One finding of verify(): what is damaged and where.
+struct Damage {
+  std::string file;                   // path of the pack or index
+  std::uint64_t offset = 0;           // byte range in it
+  std::uint64_t size = 0;
+  std::optional<BlockId> block;       // the block that cannot be read, when known
+  std::string what;                   // "frame checksum does not match"
+};
+
+struct VerifyOptions {
+  bool full = false;                  // also decode each block and compare its id
+  // Called now and then with bytes done and bytes in all.
+  std::function<void(std::uint64_t, std::uint64_t)> progress;
+};
+
+struct RebuildReport {
+  std::uint64_t packs = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t torn_bytes = 0;       // behind the last whole frame of unsealed packs
+  std::vector<Damage> damage;         // frames that had to be left out
+  bool head_found = false;
+};
+
+class BlockStore : public Blocks {
+ public:
+  // Makes packs/ and index/ in `directory`, which must exist. The head is empty.
+  [[nodiscard]] static Status create(Io& io, const std::string& directory,
+                                     const BlockStoreOptions& options);
+  [[nodiscard]] static Result<std::unique_ptr<BlockStore>> open(Io& io,
+                                                                const std::string& directory,
+                                                                const BlockStoreOptions& options);
+  // Makes the index anew from the packs alone, beside the old one, and swaps it in; the head
+  // becomes that of the newest whole commit. The store must not be open.
+  [[nodiscard]] static Result<RebuildReport> rebuild_index(Io& io, const std::string& directory,
+                                                           const BlockStoreOptions& options);
+
+  // The head given to the last publish(); empty in a new store.
+  [[nodiscard]] virtual Result<Bytes> head() = 0;
+  // See Durability above. `head` is at most 64 KiB.
+  [[nodiscard]] virtual Status publish(ByteView head) = 0;
+  // Reads [offset, offset + size) of a block's plaintext into `target` without copying the rest.
+  // kCorrupt when the block is shorter.
+  [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,
+                                    std::size_t size) = 0;
+  // Hint: these blocks will be read soon (decoded in the background, bounded).
+  virtual void prefetch(std::span<const BlockId> ids) = 0;
+  // Every frame of every pack against its checksum, index against packs both ways. Damage found is
+  // returned; an Error means that verify itself could not go on.
+  [[nodiscard]] virtual Result<std::vector<Damage>> verify(const VerifyOptions& options) = 0;
+  [[nodiscard]] virtual Result<BlockStoreStats> stats() = 0;
+  // Closes packs and index, reporting errors. Unpublished blocks are dropped.
+  [[nodiscard]] virtual Status close() = 0;
+};
+
+}  // namespace amberfs

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+if(AMBERFS_SANITIZE)
+  add_compile_options(-fsanitize=${AMBERFS_SANITIZE} -fno-omit-frame-pointer
+                      -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${AMBERFS_SANITIZE})
+endif()
