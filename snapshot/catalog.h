@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Catalog: the snapshots of a store: adds, lists, and resolves what a user types as SNAP.
+// On disk: snapshots/SEQUENCE-TIME-ID16.json, one manifest a file. Sequence, time and the first 16
+//          digits of the id stand in the file's name, so opening lists a directory and reads nothing;
+//          manifests are read when asked for and kept.
+// Durability: add() returns after the manifest and its name are durable; before that the snapshot
+//          is not visible to anyone.
+// Threads: every method from any thread.
+// Owns:    nothing on disk but the directory's files; borrows Io.
+// Errors:  kNoSuchSnapshot, kAmbiguousSnapshot, kSnapshotNameTaken, kBadSnapshotName, kCorrupt.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "blockstore/base/io.h"
+#include "blockstore/base/mutex.h"
+#include "snapshot/manifest.h"
+
+namespace amberfs {
+
+class Catalog {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Catalog>> open(Io& io, const std::string& directory);
+
+  // Writes the manifest; fills in its id. The name must be free and valid.
+  [[nodiscard]] Status add(Manifest& manifest);
+  // In order of sequence. A manifest that cannot be read is an error naming its file.
+  [[nodiscard]] Result<std::vector<Manifest>> list();
+  // Damaged manifests apart from the good ones: what list() would refuse over.
+  struct Inspection {
+    std::vector<Manifest> good;
+    std::vector<std::pair<std::string, Error>> damaged;  // file, why
+  };
+  [[nodiscard]] Result<Inspection> inspect();
+
+  // SNAP: `latest`, `latest~N`, an exact name, an id prefix of at least 4 hex digits, a sequence
+  // written `#N`, or a time (the newest snapshot at or before it), tried in this order.
+  [[nodiscard]] Result<Manifest> resolve(std::string_view snap);
+  [[nodiscard]] Result<Manifest> by_sequence(std::uint64_t sequence);
+  // The newest at or before the instant; kNoSuchSnapshot when all are later.
+  [[nodiscard]] Result<Manifest> at(std::int64_t time_ns);
+  // The directory name of a snapshot in .snapshots/ is format_time(time_ns): unique, as times
+  // strictly increase by at least a millisecond.
+  [[nodiscard]] Result<Manifest> by_time_name(std::string_view directory_name);
+  [[nodiscard]] std::optional<std::uint64_t> newest_sequence();
+  [[nodiscard]] std::size_t count();
+
+  [[nodiscard]] static Status check_name(std::string_view name);
+
+ private:
+  struct Entry;
+  Catalog(Io& io, std::string directory);
+
+  Io& io_;
+  std::string directory_;
+  Mutex mu_;
+  std::map<std::uint64_t, std::shared_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by sequence
+};
+
+}  // namespace amberfs
