@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Journal: the write-ahead log. Every batch is appended here before it is applied or answered.
+// Flow:       append → overlay → reply;  fsync → sync_to(seq);  mount → replay;  commit → release.
+// Durability: after append() the batch survives a kill of the process (it is in the kernel); after
+//             sync_to(seq) every batch up to seq survives a loss of power.
+// Segments:   journal/000000000001.wal …, preallocated, numbered without gaps; released ones are
+//             renamed to a coming number and used again, so a record is valid only if it carries the
+//             number of the segment it stands in. A batch lies within one segment.
+// Torn tails: replay ends at the first record that is not valid. Each record says up to which
+//             sequence the journal was durable when it was written; when a valid record behind the
+//             end proves that the broken one had been durable, it is damage (kJournalDamaged), not
+//             a torn tail, and replay says so instead of dropping promised data.
+// Threads:    every method from any thread. Appends are ordered by an internal lock; concurrent
+//             sync_to() share one flush (group commit).
+// Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again);
+//             kBroken after a failed write or sync: every later append and sync fails, for good.
+// Format:     docs/FORMAT.md#journal.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "blockstore/base/io.h"
+#include "fs/batch.h"
+
+namespace amberfs {
+
+struct JournalOptions {
+  std::uint64_t segment_size_bytes = 64 * kMiB;
+  std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
+};
+
+// A place between two records.
+struct JournalPosition {
+  std::uint64_t segment = 1;
+  std::uint64_t offset = 0;    // of the next record in the segment file; 0: right behind the header
+  std::uint64_t next_seq = 1;  // sequence of the next record
+  friend bool operator==(const JournalPosition&, const JournalPosition&) = default;
+};
+
+struct Appended {
+  std::uint64_t seq = 0;
+  std::uint64_t segment = 0;
+  std::uint64_t data_position = 0;  // of the batch's data area in the segment file
+};
+
+// Called by replay for each batch, already resolved, its data views empty.
+using ReplayVisitor = std::function<Status(const Batch& batch, const Appended& where)>;
+
+class Journal {
+ public:
+  // Batches are limited so that one always fits a segment.
+  static constexpr std::uint64_t kBatchSizeMax = 24 * kMiB;
+
+  // `directory` exists. `from` is where the head of the store says replay starts. Replays every
+  // valid batch from there into `visit`, then is ready to append behind the last one.
+  [[nodiscard]] static Result<std::unique_ptr<Journal>> open(Io& io, const std::string& directory,
+                                                             const JournalOptions& options,
+                                                             const JournalPosition& from,
+                                                             const ReplayVisitor& visit);
+  virtual ~Journal() = default;
+
+  // Appends and returns where it landed; the caller then calls batch.resolve(). Not yet durable.
+  [[nodiscard]] virtual Result<Appended> append(const Batch& batch) = 0;
+  // Returns when every batch up to `seq` is durable.
+  [[nodiscard]] virtual Status sync_to(std::uint64_t seq) = 0;
+  // Where the next append will go. Taken with no append in flight it is a clean cut.
+  [[nodiscard]] virtual JournalPosition tail() = 0;
+  [[nodiscard]] virtual std::uint64_t durable_seq() = 0;
+  // Reads data bytes that an absolute journal extent names. From any segment not yet released.
+  [[nodiscard]] virtual Status read(std::uint64_t segment, std::uint64_t position, char* target,
+                                    std::size_t size) = 0;
+  // Checks the checksum of every record in [from, to): called before its data is sealed, so that
+  // rot in the journal is not given a valid block id. kJournalDamaged names the offset.
+  [[nodiscard]] virtual Status check(const JournalPosition& from, const JournalPosition& to) = 0;
+  // Segments with a number below `segment` are not needed any more: recycled or deleted.
+  [[nodiscard]] virtual Status release_before(std::uint64_t segment) = 0;
+  // Bytes appended since open, and the size of all segments in use.
+  [[nodiscard]] virtual std::uint64_t appended_bytes() = 0;
+  [[nodiscard]] virtual std::uint64_t size_bytes() = 0;
+  // The error that broke it, if any.
+  [[nodiscard]] virtual std::optional<Error> broken() = 0;
+  [[nodiscard]] virtual Status close() = 0;  // syncs
+};
+
+}  // namespace amberfs

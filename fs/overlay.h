@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overlay: the changes of the map since a commit, in memory, each of them already in the journal.
+// A value of nullopt is a deletion that hides the layers below.
+// Threads: any; apply() excludes readers for the time of one batch, so a reader sees a batch whole
+//          or not at all per get() or cursor step. A frozen overlay is only read.
+// Owns:    keys and values. Cursors keep the overlay alive.
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include "blockstore/base/mutex.h"
+#include "fs/batch.h"
+#include "snapshot/map_reader.h"
+
+namespace amberfs {
+
+class Overlay {
+ public:
+  // Three answers: not in this layer (outer nullopt), deleted here (inner nullopt), or the value.
+  using Lookup = std::optional<std::optional<Bytes>>;
+
+  void apply(const Batch& batch);  // resolved
+  [[nodiscard]] Lookup get(ByteView key) const;
+  struct Entry {
+    Bytes key;
+    std::optional<Bytes> value;
+  };
+  // The first entry with key >= `key` (or > when `after`), deletions included.
+  [[nodiscard]] std::optional<Entry> find_from(ByteView key, bool after) const;
+  // Every entry in key order; the overlay must be frozen (no apply at the same time).
+  [[nodiscard]] std::vector<Change> changes() const;
+
+  [[nodiscard]] bool empty() const;
+  [[nodiscard]] std::size_t entry_count() const;
+  [[nodiscard]] std::uint64_t memory_bytes() const;  // estimate
+  // The lowest journal segment that an extent in here points into; nullopt when none does.
+  [[nodiscard]] std::optional<std::uint64_t> lowest_segment() const;
+
+ private:
+  using Map = std::map<Bytes, std::optional<Bytes>, std::less<>>;
+  mutable SharedMutex mu_;
+  Map map_ GUARDED_BY(mu_);
+  std::map<std::uint64_t, std::uint64_t> segment_uses_ GUARDED_BY(mu_);
+  std::uint64_t memory_bytes_ GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace amberfs
