@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// FileSystem: what each POSIX operation means, on the live map. It knows nothing of FUSE, mounts or
+// sockets, so it can be driven, tested and fuzzed directly. Permissions are checked by the kernel
+// (default_permissions); everything else is decided here.
+// Flow:       fs/fuse → FileSystem → Mutation (batch → journal → overlay) → reply.
+// Durability: an operation that returned has its batch in the journal (survives a kill of the
+//             process); fsync() makes everything answered so far survive a loss of power.
+// Threads:    every method from any thread.
+// Owns:       open-file counts; borrows LiveMap, Blocks reader and journal.
+// Errors:     kPosix with the errno a program expects; store errors (kNoSpace, kCorrupt, kBroken …)
+//             as they come.
+// Files:      op_names.cc op_attr.cc op_data.cc op_dir.cc op_xattr.cc acl.{h,cc} orphans.cc
+#pragma once
+
+#include <sys/types.h>
+
+#include <unordered_map>
+
+#include "fs/extent_read.h"
+#include "fs/live_map.h"
+
+namespace amberfs {
+
+struct Attr {
+  Ino ino = kNoIno;
+  InodeRecord record;
+};
+
+// For a new inode. `mode` carries the type; umask is applied here unless a default ACL rules.
+struct NewInode {
+  std::uint32_t mode = 0;
+  std::uint32_t umask = 0;
+  std::uint64_t rdev = 0;
+};
+
+struct SetAttr {
+  std::optional<std::uint32_t> mode;  // permission bits
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::optional<std::uint64_t> size_bytes;
+  std::optional<Timestamp> atime;     // UTIME_NOW is resolved to *_now, UTIME_OMIT to nothing
+  std::optional<Timestamp> mtime;
+  std::optional<Timestamp> ctime;     // the kernel sends it in writeback mode
+  bool atime_now = false;
+  bool mtime_now = false;
+  bool kill_suid_sgid = false;        // the caller may not keep them (FATTR_KILL_SUIDGID)
+};
+
+struct WriteFlags {
+  bool from_page_cache = false;       // late data of the kernel's writeback cache: keeps suid bits
+  bool kill_suid_sgid = false;        // FUSE_WRITE_KILL_SUIDGID
+};
+
+enum class RenameFlags : unsigned { kNone = 0, kNoReplace = 1, kExchange = 2 };
+
+enum class Preallocate { kAllocate, kKeepSize, kPunchHole, kZeroRange, kZeroRangeKeepSize };
+
+class FileSystem {
+ public:
+  FileSystem(LiveMap& live, BlockStore& blocks, Journal& journal);
+
+  // ---- names (op_names.cc)
+  [[nodiscard]] Result<Attr> lookup(Ino directory, ByteView name);
+  // mknod, mkdir, create: by the type in `inode.mode`. EEXIST when the name is taken.
+  [[nodiscard]] Result<Attr> make(const Origin& who, Ino directory, ByteView name,
+                                  const NewInode& inode);
+  [[nodiscard]] Result<Attr> symlink(const Origin& who, Ino directory, ByteView name,
+                                     ByteView target);
+  [[nodiscard]] Result<Attr> link(const Origin& who, Ino ino, Ino directory, ByteView name);
+  [[nodiscard]] Status unlink(const Origin& who, Ino directory, ByteView name);
+  [[nodiscard]] Status rmdir(const Origin& who, Ino directory, ByteView name);
+  struct Name {
+    Ino directory = kNoIno;
+    ByteView name;
+  };
+  [[nodiscard]] Status rename(const Origin& who, Name source, Name target, RenameFlags flags);
+  [[nodiscard]] Result<Bytes> readlink(Ino ino);
+
+  // ---- attributes (op_attr.cc)
+  [[nodiscard]] Result<Attr> getattr(Ino ino);
+  [[nodiscard]] Result<Attr> setattr(const Origin& who, Ino ino, const SetAttr& set);
+
+  // ---- data (op_data.cc)
+  // Open-file counts: an unlinked inode lives as an orphan until its last release. open() of an
+  // inode that is no regular file or is gone fails.
+  [[nodiscard]] Status open(Ino ino, bool truncate, const Origin& who);
+  [[nodiscard]] Status release(Ino ino);
+  [[nodiscard]] Result<std::size_t> read(Ino ino, std::uint64_t offset, char* target,
+                                         std::size_t size);
+  [[nodiscard]] Status write(const Origin& who, Ino ino, std::uint64_t offset, ByteView data,
+                             WriteFlags flags);
+  [[nodiscard]] Status preallocate(const Origin& who, Ino ino, Preallocate how,
+                                   std::uint64_t offset, std::uint64_t size);
+  // SEEK_DATA / SEEK_HOLE; ENXIO behind the end.
+  [[nodiscard]] Result<std::uint64_t> seek(Ino ino, std::uint64_t offset, bool want_data);
+  struct CopyRange {
+    Ino source = kNoIno;
+    std::uint64_t source_offset = 0;
+    Ino target = kNoIno;
+    std::uint64_t target_offset = 0;
+    std::uint64_t size = 0;
+  };
+  // Shares extents instead of copying bytes. Returns how many bytes were copied.
+  [[nodiscard]] Result<std::uint64_t> copy_range(const Origin& who, const CopyRange& range);
+  // Durable: every change answered before. (Per file is not finer: the journal is one.)
+  [[nodiscard]] Status sync();
+
+  // ---- extended attributes and ACLs (op_xattr.cc, acl.cc)
+  enum class XattrMode { kAny, kCreate, kReplace };
+  [[nodiscard]] Status set_xattr(const Origin& who, Ino ino, ByteView name, ByteView value,
+                                 XattrMode mode);
+  [[nodiscard]] Status remove_xattr(const Origin& who, Ino ino, ByteView name);
+  [[nodiscard]] Result<Bytes> get_xattr(Ino ino, ByteView name);  // ENODATA
+  [[nodiscard]] Result<std::vector<Bytes>> list_xattrs(Ino ino);
+
+  // ---- the server's own use
+  [[nodiscard]] std::shared_ptr<const View> view() const { return live_.view(); }
+  [[nodiscard]] DataReader& data() { return data_; }
+  [[nodiscard]] std::size_t open_file_count();
+  struct OpenFile {
+    Ino ino = kNoIno;
+    std::uint32_t count = 0;
+  };
+  [[nodiscard]] std::vector<OpenFile> open_files();
+  // Drops orphans that nobody holds open: all of them at a clean mount (`all`), when the kernel is
+  // known to hold nothing.
+  [[nodiscard]] Status drop_orphans();
+
+ private:
+  LiveMap& live_;
+  Journal& journal_;
+  DataReader data_;
+  Mutex names_mu_;  // name-changing operations, one at a time; before the gate in the lock order
+  Mutex open_mu_;
+  std::unordered_map<Ino, std::uint32_t> open_counts_ GUARDED_BY(open_mu_);
+};
+
+}  // namespace amberfs
