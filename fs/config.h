@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: STORE/config.toml. Read once when the store is opened; never edited while mounted.
+// Sizes are written "64MiB", durations "10m", "30s", "2h", "1d"; "off" turns a schedule off.
+// Errors:  kBadConfig names the key, the value and what was expected; kNewerFormat.
+// Threads: a value type.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "blockstore/base/io.h"
+#include "blockstore/block_store.h"
+#include "blockstore/chunker.h"
+#include "fs/journal.h"
+
+namespace amberfs {
+
+struct Config {
+  static constexpr std::uint32_t kFormatVersion = 1;
+
+  std::uint32_t format_version = kFormatVersion;  // [store] format
+  std::string store_id;                           // [store] id: 32 hex digits, made by init
+  ChunkerOptions chunker;                         // [chunking] min, average, max
+  BlockStoreOptions blocks;                       // [codec] zstd_level, [packs] size, [cache] blocks
+  JournalOptions journal;                         // [journal] segment
+  std::uint64_t commit_journal_bytes = 256 * kMiB;  // [commit] journal: commit when it passes this
+  std::uint64_t commit_every_s = 30;                // [commit] every; 0: only by size
+  std::uint64_t journal_sync_ms = 1000;             // [journal] sync_every
+  std::vector<std::string> exact_globs;             // [capture] exact
+  std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
+};
+
+// The text of a new store's config.toml: every setting with its default and a line that explains it.
+[[nodiscard]] std::string default_config_text(const std::string& store_id);
+[[nodiscard]] Result<Config> parse_config(std::string_view toml, const std::string& path);
+[[nodiscard]] Result<Config> read_config(Io& io, const std::string& store);
+
+// True when `path` (relative to the mount, no leading slash) matches one of the globs: "*" and "?"
+// do not cross a slash, "**" does, a pattern without a slash matches in every directory.
+[[nodiscard]] bool matches_glob(std::string_view pattern, std::string_view path);
+[[nodiscard]] bool matches_any(const std::vector<std::string>& globs, std::string_view path);
+
+// "64MiB", "10m" …; nullopt when it is neither.
+[[nodiscard]] std::optional<std::uint64_t> parse_size(std::string_view text);
+[[nodiscard]] std::optional<std::uint64_t> parse_duration_s(std::string_view text);
+
+}  // namespace amberfs

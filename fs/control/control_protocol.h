@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The control socket's messages: STORE/control.sock, a Unix stream socket, present while mounted.
+// A message is a header {magic, kind, json size, payload size} and its two parts. A client sends one
+// request and reads messages until the reply or the error; progress may come before.
+// Untrusted: sizes are bounded before anything is allocated; the server checks the peer's uid
+// (root or the user who mounted).
+// Format: docs/FORMAT.md#control.
+#pragma once
+
+#include <string>
+
+#include "fs/service.h"
+
+namespace amberfs {
+
+enum class MessageKind : std::uint8_t { kRequest = 1, kReply = 2, kError = 3, kProgress = 4 };
+
+struct Message {
+  MessageKind kind = MessageKind::kRequest;
+  std::string json;
+  Bytes payload;
+};
+
+constexpr std::size_t kControlJsonMax = 16 * kMiB;
+constexpr std::size_t kControlPayloadMax = 4 * kMiB;
+
+[[nodiscard]] Status send_message(int fd, const Message& message);
+[[nodiscard]] Result<Message> receive_message(int fd);  // kControl when the peer hung up
+
+// An Error across the socket and back, unchanged.
+[[nodiscard]] std::string encode_error(const Error& error);
+[[nodiscard]] Error decode_error(std::string_view json);
+
+}  // namespace amberfs

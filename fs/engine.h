@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine: one open store. Puts the layers together, recovers, commits, takes snapshots, rolls back.
+// The mounted server has one; so has a command that works on an unmounted store.
+// Flow:       open: config → lock → block store → head → journal replay → live map.
+//             commit (fs/commit.cc): freeze → check journal → seal → tree apply → publish → install
+//             → release journal.     snapshot: flush kernel → commit → manifest.
+// Durability: docs/ARCHITECTURE.md "Crash story": I1 pack bytes before index and head; I2 index and
+//             head in one transaction; I3 journal released only after both.
+// Threads:    every method from any thread; commits, snapshots and rollbacks exclude each other by
+//             commit_mu_, which is taken before every other lock.
+// Owns:       everything below it. Borrows Io and MountHooks.
+// Errors:     kNotAStore, kStoreLocked, kNewerFormat, kBadConfig, kIndexDamaged, kJournalDamaged …
+#pragma once
+
+#include <atomic>
+#include <thread>
+
+#include "fs/config.h"
+#include "fs/filesystem.h"
+#include "fs/head_format.h"
+#include "fs/mount_hooks.h"
+#include "snapshot/catalog.h"
+
+namespace amberfs {
+
+struct SnapshotRequest {
+  std::string name;
+  std::string reason;
+  std::string kind = "manual";
+  bool skip_if_unchanged = false;  // nothing changed since the newest snapshot: return that one
+};
+
+struct SnapshotResult {
+  Manifest manifest;
+  bool created = true;  // false: skipped as unchanged
+};
+
+struct RollbackResult {
+  Manifest before;  // the snapshot that keeps what was live
+  Manifest target;
+};
+
+// What a command may ask of a View that is no longer or not yet the live one.
+struct SnapshotView {
+  Manifest manifest;
+  std::shared_ptr<const View> view;
+};
+
+class Engine {
+ public:
+  // Makes an empty store in `store`, a new or empty directory. kStoreExists otherwise.
+  [[nodiscard]] static Status create(Io& io, const std::string& store,
+                                     const std::string& config_text);
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(Io& io, const std::string& store);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Starts the journal's timer, the commit thread and the snapshot schedule (the mounted server).
+  void start_background();
+  void set_hooks(MountHooks* hooks) { hooks_.store(hooks); }
+  [[nodiscard]] MountHooks* hooks() const { return hooks_.load(); }
+
+  // Makes everything answered so far part of a published root.
+  [[nodiscard]] Status commit();
+  [[nodiscard]] Result<SnapshotResult> snapshot(const SnapshotRequest& request);
+  // The live tree becomes that of `target`; the state before is kept as a snapshot first.
+  // kFilesOpen while programs hold files open, unless `force`.
+  [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
+  // Commits, stops the threads, closes everything. The destructor does the same but can only log.
+  [[nodiscard]] Status close();
+
+  [[nodiscard]] SnapshotView view_of(const Manifest& manifest);
+  [[nodiscard]] std::shared_ptr<const View> live_view() { return live_->view(); }
+
+  [[nodiscard]] const std::string& store() const { return store_; }
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] FileSystem& filesystem() { return *filesystem_; }
+  [[nodiscard]] LiveMap& live() { return *live_; }
+  [[nodiscard]] BlockStore& blocks() { return *blocks_; }
+  [[nodiscard]] Journal& journal() { return *journal_; }
+  [[nodiscard]] Catalog& catalog() { return *catalog_; }
+  [[nodiscard]] Io& io() { return io_; }
+  [[nodiscard]] DataReader& data() { return filesystem_->data(); }
+  [[nodiscard]] Head head();
+
+  // The directory that was adopted into this store, "" if none: mounting over it again is fine.
+  [[nodiscard]] Status set_adopted_directory(const std::string& directory);
+
+  struct Health {
+    std::uint64_t commits = 0;
+    std::int64_t last_commit_ns = 0;
+    std::string last_error;  // of the background work; "" when the last run went well
+  };
+  [[nodiscard]] Health health();
+
+ private:
+  Engine(Io& io, std::string store, Config config, FileLock lock);
+
+  [[nodiscard]] Status recover();
+  [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
+  [[nodiscard]] Status publish_frozen(const Frozen& frozen) REQUIRES(commit_mu_);
+  [[nodiscard]] Result<SnapshotResult> snapshot_locked(const SnapshotRequest& request)
+      REQUIRES(commit_mu_);
+  [[nodiscard]] Status publish_head(const Head& head) REQUIRES(commit_mu_);
+  [[nodiscard]] Status flush_kernel();
+  void invalidate_after_rollback(const BlockId& before, const BlockId& after);
+  void background_loop();
+  void journal_sync_loop();
+  void note_result(const char* what, const Status& status);
+
+  Io& io_;
+  const std::string store_;
+  const Config config_;
+  FileLock lock_;
+  std::unique_ptr<BlockStore> blocks_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<LiveMap> live_;
+  std::unique_ptr<FileSystem> filesystem_;
+  std::unique_ptr<Catalog> catalog_;
+  std::atomic<MountHooks*> hooks_{nullptr};
+
+  Mutex commit_mu_;
+  Head head_ GUARDED_BY(head_mu_);
+  Mutex head_mu_;
+
+  Mutex background_mu_;
+  CondVar background_wake_;
+  bool stopping_ GUARDED_BY(background_mu_) = false;
+  Health health_ GUARDED_BY(background_mu_);
+  std::thread background_;
+  std::thread journal_sync_;
+  bool closed_ = false;
+};
+
+}  // namespace amberfs
