@@ -5,13 +5,13 @@
 // Threads: a value type.
 #pragma once
 
-#include <string>
-#include <vector>
-
 #include "blockstore/base/io.h"
 #include "blockstore/block_store.h"
 #include "blockstore/chunker.h"
 #include "fs/journal.h"
+
+#include <string>
+#include <vector>
 
 namespace amberfs {
 
@@ -21,8 +21,8 @@ struct Config {
   std::uint32_t format_version = kFormatVersion;  // [store] format
   std::string store_id;                           // [store] id: 32 hex digits, made by init
   ChunkerOptions chunker;                         // [chunking] min, average, max
-  BlockStoreOptions blocks;                       // [codec] zstd_level, [packs] size, [cache] blocks
-  JournalOptions journal;                         // [journal] segment
+  BlockStoreOptions blocks;  // [codec] zstd_level, [packs] size, [cache] blocks
+  JournalOptions journal;    // [journal] segment
   std::uint64_t commit_journal_bytes = 256 * kMiB;  // [commit] journal: commit when it passes this
   std::uint64_t commit_every_s = 30;                // [commit] every; 0: only by size
   std::uint64_t journal_sync_ms = 1000;             // [journal] sync_every
@@ -30,7 +30,8 @@ struct Config {
   std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
 };
 
-// The text of a new store's config.toml: every setting with its default and a line that explains it.
+// The text of a new store's config.toml: every setting with its default and a line that explains
+// it.
 [[nodiscard]] std::string default_config_text(const std::string& store_id);
 [[nodiscard]] Result<Config> parse_config(std::string_view toml, const std::string& path);
 [[nodiscard]] Result<Config> read_config(Io& io, const std::string& store);

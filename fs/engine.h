@@ -12,14 +12,14 @@
 // Errors:     kNotAStore, kStoreLocked, kNewerFormat, kBadConfig, kIndexDamaged, kJournalDamaged …
 #pragma once
 
-#include <atomic>
-#include <thread>
-
 #include "fs/config.h"
 #include "fs/filesystem.h"
 #include "fs/head_format.h"
 #include "fs/mount_hooks.h"
 #include "snapshot/catalog.h"
+
+#include <atomic>
+#include <thread>
 
 namespace amberfs {
 
@@ -102,7 +102,11 @@ class Engine {
   [[nodiscard]] Status publish_frozen(const Frozen& frozen) REQUIRES(commit_mu_);
   [[nodiscard]] Result<SnapshotResult> snapshot_locked(const SnapshotRequest& request)
       REQUIRES(commit_mu_);
+  [[nodiscard]] std::optional<Manifest> newest_manifest();
   [[nodiscard]] Status publish_head(const Head& head) REQUIRES(commit_mu_);
+  [[nodiscard]] Status replace_live(const Manifest& target, const std::vector<Ino>& open,
+                                    RollbackResult& result) EXCLUDES(commit_mu_);
+  [[nodiscard]] Status keep_open_files(const View& before, const std::vector<Ino>& open);
   [[nodiscard]] Status flush_kernel();
   void invalidate_after_rollback(const BlockId& before, const BlockId& after);
   void background_loop();

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/config.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <array>
+#include <bit>
+#include <charconv>
+#include <set>
+
+namespace amberfs {
+namespace {
+
+constexpr std::string_view kTemplate =
+    R"(# amberfs store. Read when the store is opened: unmount before you edit it.
+# Sizes: 64KiB, 1MiB, 2GiB.  Durations: 30s, 10m, 2h, 1d.
+
+[store]
+format = {format}                # of the store on disk; never edit
+id = "{id}"
+
+[chunking]                 # how file data is cut into blocks; changing it makes old data deduplicate less
+average = "1MiB"           # a power of two
+min = "256KiB"
+max = "4MiB"
+
+[codec]
+zstd_level = 3             # -7 (fast) to 19 (small); 0 stores uncompressed
+
+[packs]
+size = "256MiB"            # a pack is sealed when it has grown to this
+
+[cache]
+blocks = "64MiB"           # memory for decoded blocks
+
+[journal]
+segment = "64MiB"          # size of one journal file
+sync_every = "1s"          # everything is durable after this long even without fsync
+
+[commit]
+every = "30s"              # the journal is folded into the block store this often
+journal = "256MiB"         # and whenever it has grown by this much
+
+[capture]
+exact = []                 # globs of files whose every write(2) is journaled on its own, with the
+                           # uid, gid, pid and command of the writer: ["audit/**", "secure*"]
+
+[schedule]
+every = "10m"              # automatic snapshots, skipped when nothing changed; "off" for none
+)";
+
+std::unexpected<Error> bad(const std::string& path, std::string_view key, std::string_view why) {
+  return fail(Errc::kBadConfig, 0, fmt::format("read setting {}: {}", key, why), path);
+}
+
+// One typed look-up a setting; the first wrong one is remembered, so parse_config reads as a list.
+class Reader {
+ public:
+  Reader(const toml::table& root, const std::string& path) : root_(root), path_(path) {}
+
+  void size(std::string_view key, std::uint64_t& target, std::uint64_t min, std::uint64_t max) {
+    number(key, target, {min, max}, parse_size, "a size like \"64MiB\"");
+  }
+  void duration_ms(std::string_view key, std::uint64_t& target, std::uint64_t min) {
+    std::uint64_t seconds = target / 1000;
+    number(key, seconds, {min, 366 * 86400}, parse_duration_s,
+           "a duration like \"10m\" or \"off\"");
+    target = seconds * 1000;
+  }
+  void duration_s(std::string_view key, std::uint64_t& target, std::uint64_t min) {
+    number(key, target, {min, 366 * 86400}, parse_duration_s, "a duration like \"10m\" or \"off\"");
+  }
+  void integer(std::string_view key, std::int64_t& target, std::int64_t min, std::int64_t max) {
+    auto node = find(key);
+    if (!node) return;
+    auto value = node.value<std::int64_t>();
+    if (!value || *value < min || *value > max) {
+      note(key, fmt::format("a whole number from {} to {} is expected", min, max));
+      return;
+    }
+    target = *value;
+  }
+  void text(std::string_view key, std::string& target) {
+    auto node = find(key);
+    if (!node) return;
+    auto value = node.value<std::string>();
+    if (!value) {
+      note(key, "a text is expected");
+      return;
+    }
+    target = *value;
+  }
+  void texts(std::string_view key, std::vector<std::string>& target) {
+    auto node = find(key);
+    if (!node) return;
+    const toml::array* array = node.as_array();
+    if (array == nullptr) {
+      note(key, "a list of texts is expected");
+      return;
+    }
+    for (const auto& element : *array) {
+      auto value = element.value<std::string>();
+      if (!value) {
+        note(key, "a list of texts is expected");
+        return;
+      }
+      target.push_back(*value);
+    }
+  }
+  // Settings that nobody asked for are typing errors.
+  void refuse_unknown() {
+    for (const auto& [section, node] : root_) {
+      const toml::table* table = node.as_table();
+      if (table == nullptr) {
+        note(section.str(), "it stands outside of every [section]");
+        continue;
+      }
+      for (const auto& [key, value] : *table) {
+        auto full = fmt::format("{}.{}", section.str(), key.str());
+        if (!known_.contains(full)) note(full, "there is no such setting");
+      }
+    }
+  }
+  [[nodiscard]] Status result() const {
+    if (!wrong_.empty()) return bad(path_, wrong_, why_);
+    return ok();
+  }
+
+ private:
+  struct Range {
+    std::uint64_t min;
+    std::uint64_t max;
+  };
+  toml::node_view<const toml::node> find(std::string_view key) {
+    known_.emplace(key);
+    return root_.at_path(key);
+  }
+  void note(std::string_view key, std::string why) {
+    if (!wrong_.empty()) return;
+    wrong_ = key;
+    why_ = std::move(why);
+  }
+  void number(std::string_view key, std::uint64_t& target, Range range,
+              std::optional<std::uint64_t> (*parse)(std::string_view), std::string_view expected) {
+    auto node = find(key);
+    if (!node) return;
+    auto written = node.value<std::string>();
+    auto value = written ? parse(*written) : std::nullopt;
+    if (!value || *value < range.min || *value > range.max) {
+      note(key, fmt::format("{} is expected", expected));
+      return;
+    }
+    target = *value;
+  }
+
+  const toml::table& root_;
+  const std::string& path_;
+  std::set<std::string> known_;
+  std::string wrong_;
+  std::string why_;
+};
+
+Result<toml::table> parse_toml(std::string_view text, const std::string& path) {
+  try {
+    return toml::parse(text, path);
+  } catch (const toml::parse_error& e) {
+    return fail(Errc::kBadConfig, 0,
+                fmt::format("read line {}: {}", e.source().begin.line, e.description()), path);
+  }
+}
+
+std::optional<std::uint64_t> parse_unit(
+    std::string_view text, std::span<const std::pair<std::string_view, std::uint64_t>> units) {
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end == text.data()) return std::nullopt;
+  std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  for (const auto& [name, factor] : units) {
+    if (unit == name && number <= UINT64_MAX / factor) return number * factor;
+  }
+  return std::nullopt;
+}
+
+bool matches_from(std::string_view pattern, std::string_view path) {
+  while (!pattern.empty()) {
+    if (pattern.starts_with("**")) {
+      pattern.remove_prefix(2);
+      // "**/" also stands for no directory at all.
+      if (pattern.starts_with('/') && matches_from(pattern.substr(1), path)) return true;
+      for (std::size_t skip = 0; skip <= path.size(); ++skip) {
+        if (matches_from(pattern, path.substr(skip))) return true;
+      }
+      return false;
+    }
+    if (pattern.front() == '*') {
+      pattern.remove_prefix(1);
+      for (std::size_t skip = 0; skip <= path.size(); ++skip) {
+        if (matches_from(pattern, path.substr(skip))) return true;
+        if (skip < path.size() && path[skip] == '/') return false;
+      }
+      return false;
+    }
+    if (path.empty()) return false;
+    if (pattern.front() == '?' ? path.front() == '/' : pattern.front() != path.front()) {
+      return false;
+    }
+    pattern.remove_prefix(1);
+    path.remove_prefix(1);
+  }
+  return path.empty();
+}
+
+}  // namespace
+
+std::string default_config_text(const std::string& store_id) {
+  return fmt::format(kTemplate, fmt::arg("format", Config::kFormatVersion),
+                     fmt::arg("id", store_id));
+}
+
+Result<Config> parse_config(std::string_view toml, const std::string& path) {
+  TRY_ASSIGN(toml::table table, parse_toml(toml, path));
+  Config config;
+  Reader read(table, path);
+
+  std::int64_t format = 0;
+  read.integer("store.format", format, 1, INT32_MAX);
+  if (format > Config::kFormatVersion) {
+    return fail(Errc::kNewerFormat, 0,
+                fmt::format("open a store of format {}, while this amberfs knows up to {}", format,
+                            Config::kFormatVersion),
+                path);
+  }
+  read.text("store.id", config.store_id);
+
+  std::uint64_t average = config.chunker.size_average;
+  std::uint64_t min = config.chunker.size_min;
+  std::uint64_t max = config.chunker.size_max;
+  read.size("chunking.average", average, 4 * kKiB, 4 * kMiB);
+  read.size("chunking.min", min, 1 * kKiB, 4 * kMiB);
+  read.size("chunking.max", max, 8 * kKiB, Blocks::kBlockSizeMax);
+  config.chunker = {static_cast<std::uint32_t>(min), static_cast<std::uint32_t>(average),
+                    static_cast<std::uint32_t>(max)};
+
+  std::int64_t level = config.blocks.zstd_level;
+  read.integer("codec.zstd_level", level, -7, 19);
+  config.blocks.zstd_level = static_cast<int>(level);
+  read.size("packs.size", config.blocks.pack_size_bytes, 1 * kMiB, 4 * kGiB);
+  read.size("cache.blocks", config.blocks.cache_size_bytes, 1 * kMiB, 1024 * kGiB);
+  read.size("journal.segment", config.journal.segment_size_bytes, 32 * kMiB, 1 * kGiB);
+  read.duration_ms("journal.sync_every", config.journal_sync_ms, 1);
+  read.size("commit.journal", config.commit_journal_bytes, 1 * kMiB, 1024 * kGiB);
+  read.duration_s("commit.every", config.commit_every_s, 0);
+  read.texts("capture.exact", config.exact_globs);
+  read.duration_s("schedule.every", config.snapshot_every_s, 0);
+  read.refuse_unknown();
+  TRY(read.result());
+  if (format == 0) return bad(path, "store.format", "it is missing");
+  if (!std::has_single_bit(average) || min > average || average > max) {
+    return bad(path, "chunking.average", "a power of two between min and max is expected");
+  }
+  return config;
+}
+
+Result<Config> read_config(Io& io, const std::string& store) {
+  const std::string path = store + "/config.toml";
+  TRY_ASSIGN(bool there, io.exists(path));
+  if (!there) return fail(Errc::kNotAStore, 0, "open a store: there is no config.toml", store);
+  TRY_ASSIGN(Bytes text, io.read_file(path, 1 * kMiB));
+  return parse_config(text, path);
+}
+
+bool matches_glob(std::string_view pattern, std::string_view path) {
+  if (pattern.starts_with('/')) {
+    pattern.remove_prefix(1);
+  } else if (pattern.find('/') == std::string_view::npos) {
+    const auto slash = path.find_last_of('/');
+    if (slash != std::string_view::npos && pattern != "**") path.remove_prefix(slash + 1);
+  }
+  return matches_from(pattern, path);
+}
+
+bool matches_any(const std::vector<std::string>& globs, std::string_view path) {
+  for (const auto& glob : globs) {
+    if (matches_glob(glob, path)) return true;
+  }
+  return false;
+}
+
+std::optional<std::uint64_t> parse_size(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 8> kUnits{{{"", 1},
+                                                                                     {"B", 1},
+                                                                                     {"KiB", kKiB},
+                                                                                     {"MiB", kMiB},
+                                                                                     {"GiB", kGiB},
+                                                                                     {"K", kKiB},
+                                                                                     {"M", kMiB},
+                                                                                     {"G", kGiB}}};
+  return parse_unit(text, kUnits);
+}
+
+std::optional<std::uint64_t> parse_duration_s(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, std::uint64_t>, 5> kUnits{
+      {{"s", 1}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800}}};
+  if (text == "off") return 0;
+  return parse_unit(text, kUnits);
+}
+
+}  // namespace amberfs

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rollback: the live root becomes a snapshot's root. O(1) in the amount of data: no block is read
+// or written for it but what the commit before it had to write anyway.
+#include "blockstore/base/log.h"
+#include "fs/engine.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <set>
+
+namespace amberfs {
+namespace {
+
+// The regular files that programs hold open. Open directories do not stand in a rollback's way.
+Result<std::vector<Ino>> open_regular_files(FileSystem& filesystem) {
+  const auto view = filesystem.view();
+  std::vector<Ino> inos;
+  for (const auto& open : filesystem.open_files()) {
+    TRY_ASSIGN(auto inode, view->find_inode(open.ino));
+    if (inode && S_ISREG(inode->mode)) inos.push_back(open.ino);
+  }
+  return inos;
+}
+
+std::string describe_users(MountHooks* hooks, std::size_t count) {
+  std::string text = fmt::format("{} file{} open", count, count == 1 ? " is" : "s are");
+  if (hooks == nullptr) return text;
+  std::set<std::string> users;
+  for (const auto& user : hooks->open_file_users()) {
+    users.insert(fmt::format("{} (pid {}) has {}", user.command, user.pid, user.path));
+  }
+  constexpr std::size_t kShown = 5;
+  std::size_t shown = 0;
+  for (const auto& user : users) {
+    if (shown++ == kShown) return text + ", …";
+    text += (shown == 1 ? ": " : ", ") + user;
+  }
+  return text;
+}
+
+// Puts into `batch` every record of an inode that the target tree does not have, as an orphan, so
+// that who has it open can go on with it as with any removed file.
+Status keep_as_orphan(const View& before, Ino ino, Batch& batch) {
+  auto cursor = before.cursor();
+  TRY(cursor->seek(inode_key(ino)));
+  while (cursor->valid()) {
+    TRY_ASSIGN(ParsedKey key, parse_key(cursor->key()));
+    if (key.ino != ino) break;
+    if (key.tag == Tag::kInode) {
+      TRY_ASSIGN(InodeRecord inode, decode_inode(cursor->value()));
+      inode.nlink = 0;
+      batch.add_totals(1, static_cast<std::int64_t>(inode.size_bytes));
+      batch.put(Bytes(cursor->key()), encode(inode));
+    } else if (key.tag != Tag::kParent) {
+      batch.put(Bytes(cursor->key()), Bytes(cursor->value()));
+    }
+    TRY(cursor->next());
+  }
+  batch.put(orphan_key(ino), {});
+  return ok();
+}
+
+}  // namespace
+
+Result<RollbackResult> Engine::rollback(const Manifest& target, bool force) {
+  MountHooks* hooks = hooks_.load();
+  TRY_ASSIGN(std::vector<Ino> open, open_regular_files(*filesystem_));
+  if (!open.empty() && !force) {
+    return fail(Errc::kFilesOpen, 0,
+                fmt::format("roll back to {}: {}", format_time(target.time_ns),
+                            describe_users(hooks, open.size())),
+                hooks != nullptr ? hooks->mount_point() : store_);
+  }
+  TRY(flush_kernel());
+  RollbackResult result{{}, target};
+  auto change = [&]() -> Status { return replace_live(target, open, result); };
+  if (hooks == nullptr || open.empty()) {
+    TRY(change());
+  } else {
+    TRY(hooks->change_files(open, change));
+  }
+  invalidate_after_rollback(result.before.root, target.root);
+  return result;
+}
+
+Status Engine::replace_live(const Manifest& target, const std::vector<Ino>& open,
+                            RollbackResult& result) {
+  MutexLock lock(commit_mu_);
+  // What changes between the snapshot and the switch would be in neither tree, so the switch is
+  // made only if nothing did.
+  constexpr int kAttempts = 20;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    SnapshotRequest request{.name = {},
+                            .reason = "before rollback to " + format_time(target.time_ns),
+                            .kind = "before-rollback",
+                            .skip_if_unchanged = true};
+    TRY_ASSIGN(SnapshotResult before, snapshot_locked(request));
+    const std::uint64_t seq = head().journal.next_seq;
+    bool changed = false;
+    const Status replaced = live_->replace(
+        target.root, target.totals, [&](const JournalPosition& position, Ino next_ino) -> Status {
+          changed = position.next_seq != seq;
+          if (changed) return fail(Errc::kFilesOpen, 0, "roll back: programs keep writing", store_);
+          Head next = head();
+          next.root = target.root;
+          next.totals = target.totals;
+          next.journal = position;
+          next.next_ino = next_ino;
+          return publish_head(next);
+        });
+    if (changed) continue;
+    TRY(replaced);
+    result.before = std::move(before.manifest);
+    return keep_open_files(*view_of(result.before).view, open);
+  }
+  return fail(Errc::kFilesOpen, 0, "roll back: programs keep changing the tree", store_);
+}
+
+Status Engine::keep_open_files(const View& before, const std::vector<Ino>& open) {
+  for (const Ino ino : open) {
+    Mutation mutation(*live_, OpKind::kRollback);
+    mutation.lock({ino});
+    TRY_ASSIGN(auto inode, mutation.view().find_inode(ino));
+    if (inode) continue;
+    TRY(keep_as_orphan(before, ino, mutation.batch()));
+    TRY(mutation.apply());
+  }
+  return ok();
+}
+
+// Everything the kernel remembers of what differs is forgotten. With the dentries of the root's
+// children go all unused inodes below them; those in use keep their number and are refreshed.
+void Engine::invalidate_after_rollback(const BlockId& before, const BlockId& after) {
+  MountHooks* hooks = hooks_.load();
+  if (hooks == nullptr) return;
+  Ino last = kNoIno;
+  const Status walked =
+      diff_trees(*blocks_, before, after,
+                 [&](ByteView key, std::optional<ByteView>, std::optional<ByteView>) -> Status {
+                   TRY_ASSIGN(ParsedKey parsed, parse_key(key));
+                   if (parsed.tag == Tag::kDirent) hooks->invalidate_name(parsed.ino, parsed.name);
+                   if (parsed.ino != last && parsed.ino != kNoIno)
+                     hooks->invalidate_inode(parsed.ino);
+                   last = parsed.ino;
+                   return ok();
+                 });
+  if (!walked) log_error("refresh the kernel's caches: {}", walked.error().to_string());
+}
+
+}  // namespace amberfs
