@@ -33,6 +33,14 @@ std::uint64_t xxh3_of_two(ByteView first, ByteView second) {
   return XXH3_64bits_digest(&state);
 }
 
+std::uint64_t xxh3_of_parts(ByteView first, std::span<const ByteView> rest) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  XXH3_64bits_update(&state, first.data(), first.size());
+  for (ByteView part : rest) XXH3_64bits_update(&state, part.data(), part.size());
+  return XXH3_64bits_digest(&state);
+}
+
 std::string to_hex(ByteView bytes) {
   constexpr char kDigits[] = "0123456789abcdef";
   std::string text;

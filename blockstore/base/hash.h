@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "blockstore/base/bytes.h"
@@ -17,6 +18,8 @@ using Sha256 = std::array<std::uint8_t, 32>;
 [[nodiscard]] std::uint64_t xxh3(ByteView bytes, std::uint64_t seed = 0);
 // Checksum of two ranges as if they were one (a header and its payload in another buffer).
 [[nodiscard]] std::uint64_t xxh3_of_two(ByteView first, ByteView second);
+// The same of any number of ranges: `first`, then `rest` in order.
+[[nodiscard]] std::uint64_t xxh3_of_parts(ByteView first, std::span<const ByteView> rest);
 
 [[nodiscard]] std::string to_hex(ByteView bytes);
 // False unless `text` is exactly 2 * size hex digits.
