@@ -28,6 +28,7 @@ namespace amberfs {
 struct JournalOptions {
   std::uint64_t segment_size_bytes = 64 * kMiB;
   std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
+  bool prepare_ahead = true;             // a thread makes the next segment ready in time
 };
 
 // A place between two records.

@@ -20,6 +20,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <span>
 
 #include "fs/journal.h"
@@ -73,12 +74,13 @@ class LiveMap {
   [[nodiscard]] Status sync();
 
   [[nodiscard]] Frozen freeze();
-  // Waits until no reader holds an older view; then returns the lowest journal segment that is
-  // still needed given that replay starts at `position`.
+  // Waits until no reader holds an older view (so the caller must hold none); then returns the
+  // lowest journal segment that is still needed given that replay starts at `position`.
   [[nodiscard]] std::uint64_t install(const BlockId& root, const JournalPosition& position);
   void thaw();
   // Closes the gate, calls `publish` (which makes `root` the durable head at the position it is
-  // given) and on success drops all overlays. Nothing changes when publish fails.
+  // given) and on success drops all overlays. Nothing changes when publish fails. Returns when no
+  // reader holds an older view, so the caller must hold none.
   [[nodiscard]] Status replace(
       const BlockId& root, const TreeTotals& totals,
       const std::function<Status(const JournalPosition& position, Ino next_ino)>& publish);
@@ -89,7 +91,10 @@ class LiveMap {
   static constexpr std::size_t kStripes = 256;
 
   [[nodiscard]] Status append_and_apply(Batch& batch);
+  void add_totals(const Batch& batch);
+  [[nodiscard]] std::shared_ptr<const State> state() const;
   void set_state(std::shared_ptr<const State> state);
+  void wait_for_old_views();
 
   Blocks& blocks_;
   Journal* journal_ = nullptr;

@@ -8,6 +8,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 
 #include "blockstore/base/mutex.h"
 #include "fs/batch.h"
@@ -21,6 +22,8 @@ class Overlay {
   using Lookup = std::optional<std::optional<Bytes>>;
 
   void apply(const Batch& batch);  // resolved
+  // In order, as one batch; a later change of the same key wins.
+  void apply(std::span<const Change> changes);
   [[nodiscard]] Lookup get(ByteView key) const;
   struct Entry {
     Bytes key;

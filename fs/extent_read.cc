@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/extent_read.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace amberfs {
+namespace {
+
+// More blocks than one: those behind the first are decoded while it is read.
+void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& extents) {
+  std::vector<BlockId> ids;
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    const Extent& extent = extents[i].extent;
+    if (extent.kind != ExtentKind::kBlock || extent.block == extents[i - 1].extent.block) continue;
+    ids.push_back(extent.block);
+  }
+  if (!ids.empty()) blocks.prefetch(ids);
+}
+
+}  // namespace
+
+Result<std::size_t> DataReader::read(const View& view, Ino ino, std::uint64_t offset, char* target,
+                                     std::size_t size) const {
+  TRY_ASSIGN(const InodeRecord record, view.inode(ino));
+  if (offset >= record.size_bytes) return 0;
+  size = std::min<std::uint64_t>(size, record.size_bytes - offset);
+  const std::uint64_t end = offset + size;
+  std::vector<View::FileExtent> extents;
+  TRY(view.extents(ino, offset, end, [&](const View::FileExtent& extent) {
+    extents.push_back(extent);
+    return true;
+  }));
+  prefetch_rest(blocks_, extents);
+
+  std::uint64_t at = offset;
+  for (const View::FileExtent& extent : extents) {
+    // Never backwards: the newest overlay may have changed between two steps of the cursor.
+    const std::uint64_t begin = std::max(extent.begin, at);
+    const std::uint64_t stop = std::min(extent.end, end);
+    if (begin >= stop) continue;
+    std::memset(target + (at - offset), 0, begin - at);
+    TRY(read_extent(extent.extent, static_cast<std::uint32_t>(begin - extent.begin),
+                    target + (begin - offset), stop - begin));
+    at = stop;
+  }
+  std::memset(target + (at - offset), 0, end - at);
+  return size;
+}
+
+Status DataReader::read_extent(const Extent& extent, std::uint32_t skip, char* target,
+                               std::size_t size) const {
+  if (skip > extent.length || size > extent.length - skip) {
+    return fail(Errc::kCorrupt, 0, "read file data: beyond the end of its extent");
+  }
+  if (extent.kind == ExtentKind::kBlock) {
+    return blocks_.read(extent.block, std::uint64_t{extent.block_offset} + skip, target, size);
+  }
+  if (journal_ == nullptr) {
+    return fail(Errc::kCorrupt, 0, "read file data: an extent in the journal of a snapshot");
+  }
+  return journal_->read(extent.segment, extent.position + skip, target, size);
+}
+
+}  // namespace amberfs

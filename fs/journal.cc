@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+// The journal on files. Three locks, taken in this order: sync state, append, the pool's.
+#include "fs/journal.h"
+
+#include "blockstore/base/log.h"
+#include "blockstore/base/mutex.h"
+#include "fs/batch_format.h"
+#include "fs/journal_replay.h"
+
+#include <algorithm>
+#include <atomic>
+
+namespace amberfs {
+namespace {
+
+class FileJournal final : public Journal {
+ public:
+  FileJournal(Io& io, const std::string& directory, const JournalOptions& options)
+      : pool_(io, directory, options) {}
+  ~FileJournal() override { pool_.stop(); }
+
+  [[nodiscard]] Status recover(const JournalPosition& from, const ReplayVisitor& visit);
+
+  Result<Appended> append(const Batch& batch) override;
+  Status sync_to(std::uint64_t seq) override;
+  JournalPosition tail() override;
+  std::uint64_t durable_seq() override { return durable_seq_.load(); }
+  Status read(std::uint64_t segment, std::uint64_t position, char* target,
+              std::size_t size) override;
+  Status check(const JournalPosition& from, const JournalPosition& to) override;
+  Status release_before(std::uint64_t segment) override;
+  std::uint64_t appended_bytes() override { return appended_bytes_.load(); }
+  std::uint64_t size_bytes() override { return pool_.size_bytes(); }
+  std::optional<Error> broken() override;
+  Status close() override;
+
+ private:
+  [[nodiscard]] Result<Appended> append_locked(RecordHeader& header, std::vector<ByteView>& parts)
+      REQUIRES(append_mu_);
+  [[nodiscard]] Status make_room(std::uint64_t record_size) REQUIRES(append_mu_);
+  [[nodiscard]] Status write_record(std::span<const ByteView> parts) REQUIRES(append_mu_);
+  [[nodiscard]] Status clear_failed_write() REQUIRES(append_mu_);
+  [[nodiscard]] Result<bool> become_flusher(std::uint64_t seq);
+  [[nodiscard]] Status flush();
+  void end_flush();
+  [[nodiscard]] Status check_not_broken();
+  std::unexpected<Error> break_with(const Error& cause, const char* tried);
+
+  SegmentPool pool_;
+
+  Mutex append_mu_;
+  // The segment that is written to. Null until the first append of this life of the journal.
+  SegmentPtr tail_ GUARDED_BY(append_mu_);
+  JournalPosition position_ GUARDED_BY(append_mu_);
+  std::uint64_t next_segment_ GUARDED_BY(append_mu_) = 1;
+  // Written to since they were last synced, oldest first; the last one is tail_.
+  std::vector<SegmentPtr> unsynced_ GUARDED_BY(append_mu_);
+  // At position_ stand bytes of a record that was not appended.
+  bool failed_write_ GUARDED_BY(append_mu_) = false;
+  bool asked_ahead_ GUARDED_BY(append_mu_) = false;
+
+  Mutex sync_mu_;
+  CondVar flushed_;
+  bool flushing_ GUARDED_BY(sync_mu_) = false;
+
+  Mutex broken_mu_;
+  std::optional<Error> broken_ GUARDED_BY(broken_mu_);
+  std::atomic<bool> is_broken_{false};
+
+  std::atomic<std::uint64_t> durable_seq_{0};
+  std::atomic<std::uint64_t> appended_bytes_{0};
+};
+
+// No stale record can come to life again, for each life of a segment file (each salt) is written by
+// one mount, front to back: after a recovery appending goes on in a new segment, never behind the
+// recovered records, where records of the same salt may stand beyond a torn one. What the recovery
+// found torn stays torn, as nothing is written there any more; and segments behind the end, whose
+// first record might one day have just the sequence that is expected, are unlinked here, durably,
+// before the first append.
+Status FileJournal::recover(const JournalPosition& from, const ReplayVisitor& visit) {
+  TRY(pool_.load(from.segment));
+  TRY_ASSIGN(const Replayed replayed, replay_journal(pool_, from, visit));
+  const JournalPosition& end = replayed.end;
+  // After a kill of the process records are valid that were never synced. What is built on them
+  // from now on (answers to programs, records that call them durable) needs them to last.
+  for (const SegmentPtr& segment : pool_.from(from.segment)) {
+    if (segment->number > end.segment || end.next_seq == from.next_seq) break;
+    TRY(segment->file->sync_data());
+  }
+  TRY(pool_.drop_behind(replayed.has_segment ? end.segment : end.segment - 1));
+  MutexLock lock(append_mu_);
+  position_ = end;
+  next_segment_ = replayed.has_segment ? end.segment + 1 : end.segment;
+  durable_seq_ = end.next_seq - 1;
+  return ok();
+}
+
+Result<Appended> FileJournal::append(const Batch& batch) {
+  const Bytes payload = encode_changes(batch.changes());
+  if (payload.size() + batch.data_size() > kBatchSizeMax) {
+    return fail(Errc::kBadRequest, 0,
+                fmt::format("append to the journal: a batch of {} bytes",
+                            payload.size() + batch.data_size()));
+  }
+  RecordHeader header;
+  header.kind = batch.kind();
+  header.origin = batch.origin();
+  header.time_ns = batch.time_ns();
+  header.inode_delta = batch.inode_delta();
+  header.byte_delta = batch.byte_delta();
+  header.payload_size = static_cast<std::uint32_t>(payload.size());
+  header.data_size = static_cast<std::uint32_t>(batch.data_size());
+  header.body_checksum = body_checksum(payload, batch.data());
+  std::vector<ByteView> parts;
+  parts.reserve(batch.data().size() + 2);
+  parts.insert(parts.end(), {ByteView(), ByteView(payload)});
+  parts.insert(parts.end(), batch.data().begin(), batch.data().end());
+
+  MutexLock lock(append_mu_);
+  return append_locked(header, parts);
+}
+
+// parts[0] is left for the header, which depends on the place that the record gets.
+Result<Appended> FileJournal::append_locked(RecordHeader& header, std::vector<ByteView>& parts) {
+  TRY(check_not_broken());
+  TRY(make_room(header.record_size()));
+  header.salt = tail_->salt;
+  header.segment = tail_->number;
+  header.seq = position_.next_seq;
+  header.durable_seq = durable_seq_.load();
+  const Bytes head = encode_record_header(header);
+  parts[0] = head;
+  TRY(write_record(parts));
+
+  const Appended appended{header.seq, header.segment,
+                          position_.offset + RecordHeader::kSize + header.payload_size};
+  position_.offset += header.record_size();
+  ++position_.next_seq;
+  appended_bytes_ += header.record_size();
+  if (!asked_ahead_ && position_.offset > tail_->size_bytes / 2) {
+    asked_ahead_ = true;
+    pool_.prepare_ahead(next_segment_);
+  }
+  return appended;
+}
+
+Status FileJournal::make_room(std::uint64_t record_size) {
+  if (tail_ && position_.offset + record_size <= tail_->size_bytes) return ok();
+  TRY(clear_failed_write());
+  TRY_ASSIGN(SegmentPtr segment, pool_.take(next_segment_, record_size));
+  tail_ = segment;
+  unsynced_.push_back(std::move(segment));
+  position_.segment = next_segment_++;
+  position_.offset = SegmentHeader::kRecordsOffset;
+  asked_ahead_ = false;
+  return ok();
+}
+
+Status FileJournal::write_record(std::span<const ByteView> parts) {
+  Status status = tail_->file->pwritev(parts, position_.offset);
+  if (status) {
+    failed_write_ = false;
+    return ok();
+  }
+  if (status.error().code != Errc::kNoSpace) return break_with(status.error(), "append");
+  // Not appended: the next record takes the same place. Until then the place must not look like a
+  // record either.
+  failed_write_ = true;
+  if (auto cleared = clear_failed_write(); !cleared) {
+    log_warning("journal: {}", cleared.error().to_string());
+  }
+  return fail(std::move(status).error());
+}
+
+Status FileJournal::clear_failed_write() {
+  if (!failed_write_) return ok();
+  const Bytes zeros(RecordHeader::kSize, '\0');
+  const std::uint64_t room = tail_->size_bytes - position_.offset;
+  TRY(tail_->file->pwrite(ByteView(zeros).substr(0, room), position_.offset));
+  failed_write_ = false;
+  return ok();
+}
+
+Status FileJournal::sync_to(std::uint64_t seq) {
+  seq = std::min(seq, tail().next_seq - 1);
+  while (true) {
+    TRY_ASSIGN(const bool flusher, become_flusher(seq));
+    if (!flusher) return ok();
+    Status status = flush();
+    end_flush();
+    TRY(std::move(status));
+  }
+}
+
+// One caller flushes, the others wait. A flush covers what was appended before it began, so who
+// came later wakes up, sees that its sequence is not durable yet and flushes for all that wait.
+Result<bool> FileJournal::become_flusher(std::uint64_t seq) {
+  MutexLock lock(sync_mu_);
+  while (true) {
+    TRY(check_not_broken());
+    if (durable_seq_.load() >= seq) return false;
+    if (!flushing_) return flushing_ = true;
+    flushed_.wait(sync_mu_);
+  }
+}
+
+Status FileJournal::flush() {
+  std::vector<SegmentPtr> segments;
+  std::uint64_t seq = 0;
+  {
+    MutexLock lock(append_mu_);
+    segments = unsynced_;
+    seq = position_.next_seq - 1;
+  }
+  // Oldest first, so that what is durable has no gap.
+  for (const SegmentPtr& segment : segments) {
+    if (auto status = segment->file->sync_data(); !status) {
+      return break_with(status.error(), "sync");
+    }
+  }
+  MutexLock lock(append_mu_);
+  TRY(check_not_broken());
+  durable_seq_ = seq;
+  // All but the last were left before the flush began: nothing is written to them any more.
+  if (!segments.empty()) {
+    unsynced_.erase(unsynced_.begin(),
+                    unsynced_.begin() + static_cast<std::ptrdiff_t>(segments.size() - 1));
+  }
+  return ok();
+}
+
+void FileJournal::end_flush() {
+  MutexLock lock(sync_mu_);
+  flushing_ = false;
+  flushed_.notify_all();
+}
+
+JournalPosition FileJournal::tail() {
+  MutexLock lock(append_mu_);
+  return position_;
+}
+
+Status FileJournal::read(std::uint64_t segment, std::uint64_t position, char* target,
+                         std::size_t size) {
+  const SegmentPtr found = pool_.find(segment);
+  if (!found || position > found->size_bytes || size > found->size_bytes - position) {
+    return journal_damage(pool_, {segment, position, 0},
+                          fmt::format("there are no {} bytes of data", size));
+  }
+  return found->file->pread_exact(target, size, position);
+}
+
+Status FileJournal::check(const JournalPosition& from, const JournalPosition& to) {
+  RecordWalker walker(pool_, from);
+  while (walker.position().next_seq < to.next_seq) {
+    TRY_ASSIGN(const std::optional<RecordView> record, walker.next());
+    if (!record) {
+      return journal_damage(
+          pool_, walker.position(),
+          fmt::format("record {} does not match its checksum", walker.position().next_seq));
+    }
+  }
+  return ok();
+}
+
+Status FileJournal::release_before(std::uint64_t segment) {
+  std::uint64_t below = segment;
+  {
+    MutexLock lock(append_mu_);
+    below = std::min(below, position_.segment);
+  }
+  return pool_.release_before(below);
+}
+
+std::optional<Error> FileJournal::broken() {
+  MutexLock lock(broken_mu_);
+  return broken_;
+}
+
+Status FileJournal::check_not_broken() {
+  if (!is_broken_.load()) return ok();
+  MutexLock lock(broken_mu_);
+  return fail(*broken_);
+}
+
+// Returns the first error, also when another one came before this.
+std::unexpected<Error> FileJournal::break_with(const Error& cause, const char* tried) {
+  MutexLock lock(broken_mu_);
+  if (!broken_) {
+    broken_ = Error{Errc::kBroken, cause.sys_errno,
+                    fmt::format("{} to the journal ({})", tried, cause.tried), cause.object};
+    is_broken_ = true;
+    log_error("journal: {}", broken_->to_string());
+  }
+  return fail(*broken_);
+}
+
+Status FileJournal::close() {
+  const Status synced = sync_to(tail().next_seq - 1);
+  pool_.stop();
+  return synced;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Journal>> Journal::open(Io& io, const std::string& directory,
+                                               const JournalOptions& options,
+                                               const JournalPosition& from,
+                                               const ReplayVisitor& visit) {
+  auto journal = std::make_unique<FileJournal>(io, directory, options);
+  TRY(journal->recover(from, visit));
+  return std::unique_ptr<Journal>(std::move(journal));
+}
+
+}  // namespace amberfs

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Segment: one open file of the journal in its present life.
+// Threads: immutable; the file may be read and written from any thread.
+// Owns:    its file.
+// Errors:  those of Io; kNewerFormat.
+// Format:  docs/FORMAT.md#journal.
+#pragma once
+
+#include "fs/journal_format.h"
+
+#include <memory>
+#include <optional>
+
+namespace amberfs {
+
+struct Segment {
+  std::uint64_t number = 0;
+  std::uint64_t salt = 0;
+  std::uint64_t size_bytes = 0;  // of the file
+  bool header_valid = true;      // false: salt is unknown, the file is looked at for damage only
+  std::unique_ptr<File> file;
+};
+using SegmentPtr = std::shared_ptr<const Segment>;
+
+// 000000000007.wal
+[[nodiscard]] std::string segment_file_name(std::uint64_t number);
+// nullopt for the name of anything else.
+[[nodiscard]] std::optional<std::uint64_t> parse_segment_file_name(std::string_view name);
+
+// Opens what is there. A header that is damaged or names another number is no error here.
+[[nodiscard]] Result<SegmentPtr> open_segment(Io& io, const std::string& path,
+                                              std::uint64_t number);
+// A new file of this size, in place of whatever has its name. When it returns, file, header and
+// name are durable. After an error nothing is left behind.
+[[nodiscard]] Result<SegmentPtr> create_segment(Io& io, const std::string& directory,
+                                                std::uint64_t number, std::uint64_t size_bytes);
+// The same from the file `spare`, which is not needed any more and has that size already.
+[[nodiscard]] Result<SegmentPtr> recycle_segment(Io& io, const std::string& directory,
+                                                 std::uint64_t number, const std::string& spare);
+
+}  // namespace amberfs
