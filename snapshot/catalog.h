@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Catalog: the snapshots of a store: adds, lists, and resolves what a user types as SNAP.
 // On disk: snapshots/SEQUENCE-TIME-ID16.json, one manifest a file. Sequence, time and the first 16
-//          digits of the id stand in the file's name, so opening lists a directory and reads nothing;
-//          manifests are read when asked for and kept.
+//          digits of the id stand in the file's name, so opening lists a directory and reads
+//          nothing; manifests are read when asked for and kept.
 // Durability: add() returns after the manifest and its name are durable; before that the snapshot
 //          is not visible to anyone.
 // Threads: every method from any thread.
@@ -10,19 +10,20 @@
 // Errors:  kNoSuchSnapshot, kAmbiguousSnapshot, kSnapshotNameTaken, kBadSnapshotName, kCorrupt.
 #pragma once
 
-#include <map>
-#include <memory>
-#include <vector>
-
 #include "blockstore/base/io.h"
 #include "blockstore/base/mutex.h"
 #include "snapshot/manifest.h"
+
+#include <map>
+#include <memory>
+#include <vector>
 
 namespace amberfs {
 
 class Catalog {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Catalog>> open(Io& io, const std::string& directory);
+  ~Catalog();
 
   // Writes the manifest; fills in its id. The name must be free and valid.
   [[nodiscard]] Status add(Manifest& manifest);
@@ -52,6 +53,12 @@ class Catalog {
  private:
   struct Entry;
   Catalog(Io& io, std::string directory);
+  [[nodiscard]] static std::shared_ptr<Entry> parse_file_name(std::string_view name);
+  [[nodiscard]] Status load(Entry& entry) REQUIRES(mu_);
+  [[nodiscard]] Result<Manifest> loaded(const std::shared_ptr<Entry>& entry) REQUIRES(mu_);
+  [[nodiscard]] Result<Manifest> resolve_latest(std::string_view snap) REQUIRES(mu_);
+  [[nodiscard]] Result<std::shared_ptr<Entry>> find_by_id(std::string_view prefix) REQUIRES(mu_);
+  [[nodiscard]] std::shared_ptr<Entry> newest_at(std::int64_t time_ns) REQUIRES(mu_);
 
   Io& io_;
   std::string directory_;

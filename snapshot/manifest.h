@@ -7,10 +7,11 @@
 // Errors:  kCorrupt for text that is no manifest or fails its checksum, kNewerFormat.
 #pragma once
 
-#include <string>
-
 #include "blockstore/base/result.h"
 #include "blockstore/block_id.h"
+
+#include <optional>
+#include <string>
 
 namespace amberfs {
 
@@ -21,14 +22,14 @@ struct TreeTotals {
 };
 
 struct Manifest {
-  std::string id;             // 64 hex digits: SHA-256 of the canonical JSON without id, checksum
-  std::uint64_t sequence = 0; // 1, 2, 3 … never reused; the view number in node ids
-  std::int64_t time_ns = 0;   // since 1970, UTC; strictly increasing with sequence
+  std::string id;              // 64 hex digits: SHA-256 of the canonical JSON without id, checksum
+  std::uint64_t sequence = 0;  // 1, 2, 3 … never reused; the view number in node ids
+  std::int64_t time_ns = 0;    // since 1970, UTC; strictly increasing with sequence
   BlockId root;
-  std::string name;           // "" or unique
-  std::string reason;         // free text
-  std::string kind;           // "manual", "scheduled", "before-rollback", "before-restore", "adopt"
-  std::string previous_id;    // of the snapshot before it; "" for the first
+  std::string name;         // "" or unique
+  std::string reason;       // free text
+  std::string kind;         // "manual", "scheduled", "before-rollback", "before-restore", "adopt"
+  std::string previous_id;  // of the snapshot before it; "" for the first
   TreeTotals totals;
   std::uint64_t changed_bytes = 0;  // bytes of new file data since the snapshot before
   std::uint64_t stored_bytes = 0;   // what packs grew by since the snapshot before

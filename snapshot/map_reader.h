@@ -6,11 +6,11 @@
 //          the reader that made it.
 #pragma once
 
-#include <memory>
-#include <optional>
-
 #include "blockstore/base/bytes.h"
 #include "blockstore/base/result.h"
+
+#include <memory>
+#include <optional>
 
 namespace amberfs {
 

@@ -10,7 +10,8 @@
 //   (ino, TARGET)                                    symlink target
 //   (ino, DIRENT, hash(name), name)                  child ino, child type; the hash is the readdir
 //                                                    cookie
-//   (ino, EXTENT, end)                               Extent. Keyed by its END offset (exclusive), as
+//   (ino, EXTENT, end)                               Extent. Keyed by its END offset (exclusive),
+//   as
 //                                                    in bcachefs: the first key above an offset is
 //                                                    the extent that covers it or the next one, so
 //                                                    every lookup is a forward seek. What no extent
@@ -21,11 +22,11 @@
 // Format: docs/FORMAT.md#records. On disk: never renumber a tag or a kind.
 #pragma once
 
-#include <optional>
-
 #include "blockstore/base/coding.h"
 #include "blockstore/base/result.h"
 #include "blockstore/block_id.h"
+
+#include <optional>
 
 namespace amberfs {
 

@@ -12,12 +12,12 @@
 // Format:  docs/FORMAT.md#node.
 #pragma once
 
+#include "blockstore/blocks.h"
+#include "snapshot/map_reader.h"
+
 #include <functional>
 #include <span>
 #include <vector>
-
-#include "blockstore/blocks.h"
-#include "snapshot/map_reader.h"
 
 namespace amberfs {
 

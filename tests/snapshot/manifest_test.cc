@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "snapshot/manifest.h"
+
+#include <gtest/gtest.h>
+
+namespace amberfs {
+namespace {
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+
+Manifest example() {
+  Manifest manifest;
+  manifest.sequence = 7;
+  manifest.time_ns = 1'790'000'000'123'456'789;
+  manifest.root = BlockId{sha256("root")};
+  manifest.name = "before-upgrade";
+  manifest.reason = "apt \"full-upgrade\"\n";
+  manifest.kind = "manual";
+  manifest.previous_id = std::string(64, 'a');
+  manifest.totals = {10, 20};
+  manifest.changed_bytes = 30;
+  manifest.stored_bytes = 40;
+  manifest.journal_seq = 50;
+  return manifest;
+}
+
+TEST(Manifest, RoundTrips) {
+  Manifest manifest = example();
+  const std::string text = encode_manifest(manifest);
+  const auto read = decode_manifest(text);
+  ASSERT_TRUE(read) << read.error().to_string();
+  EXPECT_EQ(read->id, manifest.id);
+  EXPECT_EQ(read->sequence, 7U);
+  EXPECT_EQ(read->time_ns, manifest.time_ns);
+  EXPECT_EQ(read->root, manifest.root);
+  EXPECT_EQ(read->name, manifest.name);
+  EXPECT_EQ(read->reason, manifest.reason);
+  EXPECT_EQ(read->totals, manifest.totals);
+  EXPECT_EQ(read->previous_id, manifest.previous_id);
+  EXPECT_EQ(read->journal_seq, 50U);
+}
+
+TEST(Manifest, IdDependsOnEveryField) {
+  Manifest a = example();
+  Manifest b = example();
+  b.totals.logical_bytes = 21;
+  EXPECT_NE(encode_manifest(a), encode_manifest(b));
+  EXPECT_EQ(a.id.size(), 64U);
+  EXPECT_NE(a.id, b.id);
+}
+
+TEST(Manifest, EveryBitFlipIsNoticedOrHarmless) {
+  Manifest manifest = example();
+  const std::string good = encode_manifest(manifest);
+  int refused = 0;
+  for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
+    std::string bad = good;
+    bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
+    const auto read = decode_manifest(bad);
+    if (!read) {
+      ++refused;
+      continue;
+    }
+    // White space between members means nothing; whatever is accepted says the same.
+    EXPECT_EQ(read->id, manifest.id);
+    EXPECT_EQ(read->root, manifest.root);
+  }
+  EXPECT_GT(refused, static_cast<int>(good.size()) * 6);
+}
+
+TEST(Manifest, NewerFormatIsRefusedAsSuch) {
+  const auto read = decode_manifest(R"({"amberfs":"snapshot","format":2})");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().code, Errc::kNewerFormat);
+}
+
+TEST(Manifest, HostileTextIsRefused) {
+  for (const char* text : {"", "{", "[]", "null", "{}", R"({"amberfs":"snapshot"})",
+                           R"({"amberfs":"snapshot","format":"1"})",
+                           R"({"amberfs":"snapshot","format":1,"checksum":5})"}) {
+    EXPECT_FALSE(decode_manifest(text)) << text;
+  }
+}
+
+TEST(TimeText, FormatsInUtcWithMilliseconds) {
+  EXPECT_EQ(format_time(0), "1970-01-01T00:00:00.000Z");
+  EXPECT_EQ(format_time(1'795'170'785 * kSecond + 123'999'999), "2026-11-20T10:33:05.123Z");
+  EXPECT_EQ(format_time(-1), "1969-12-31T23:59:59.999Z");
+}
+
+TEST(TimeText, ParsesWhatItFormatsAndShorterForms) {
+  const std::int64_t t = 1'795'170'785 * kSecond;
+  EXPECT_EQ(parse_time("2026-11-20T10:33:05.123Z", 0), t + 123'000'000);
+  EXPECT_EQ(parse_time("2026-11-20 10:33:05", 0), t);
+  EXPECT_EQ(parse_time("2026-11-20T10:33", 0), t - 5 * kSecond);
+  EXPECT_EQ(parse_time("2026-11-20T12:33:05+02:00", 0), t);
+  EXPECT_EQ(parse_time("2026-11-20T08:33:05-0200", 0), t);
+  EXPECT_EQ(parse_time("2026-11-20", 0), t - (10 * 3600 + 33 * 60 + 5) * kSecond);
+  EXPECT_EQ(parse_time("now-90s", t), t - 90 * kSecond);
+  EXPECT_EQ(parse_time("now-2h", t), t - 7200 * kSecond);
+  EXPECT_EQ(parse_time("now", t), t);
+}
+
+TEST(TimeText, RefusesWhatIsNoTime) {
+  for (const char* text :
+       {"", "yesterday", "2026", "2026-13-01", "2026-02-30", "2026-11-20T", "2026-11-20T25:00",
+        "2026-11-20T10", "2026-11-20T10:33:05.", "2026-11-20T10:33:05Zx", "now-", "now-5", "now-5y",
+        "now--5s", "99999999999999999999-01-01", "2026-11-20T10:33+99:00"}) {
+    EXPECT_FALSE(parse_time(text, 0)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace amberfs
