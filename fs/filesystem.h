@@ -9,15 +9,20 @@
 // Owns:       open-file counts; borrows LiveMap, Blocks reader and journal.
 // Errors:     kPosix with the errno a program expects; store errors (kNoSpace, kCorrupt, kBroken …)
 //             as they come.
-// Files:      op_names.cc op_attr.cc op_data.cc op_dir.cc op_xattr.cc acl.{h,cc} orphans.cc
+// Locks:      names_mu_ → the gate → inode locks → open_mu_. Names are looked up under names_mu_,
+// so
+//             they cannot change between the look and the locks of the inodes concerned.
+// Files:      op_names.cc op_rename.cc birth.{h,cc} op_attr.cc op_data.cc op_copy.cc
+//             extent_edit.{h,cc} inode_edit.{h,cc} op_xattr.cc acl.{h,cc} orphans.cc
 #pragma once
+
+#include "fs/extent_read.h"
+#include "fs/live_map.h"
 
 #include <sys/types.h>
 
 #include <unordered_map>
-
-#include "fs/extent_read.h"
-#include "fs/live_map.h"
+#include <unordered_set>
 
 namespace amberfs {
 
@@ -38,17 +43,17 @@ struct SetAttr {
   std::optional<std::uint32_t> uid;
   std::optional<std::uint32_t> gid;
   std::optional<std::uint64_t> size_bytes;
-  std::optional<Timestamp> atime;     // UTIME_NOW is resolved to *_now, UTIME_OMIT to nothing
+  std::optional<Timestamp> atime;  // UTIME_NOW is resolved to *_now, UTIME_OMIT to nothing
   std::optional<Timestamp> mtime;
-  std::optional<Timestamp> ctime;     // the kernel sends it in writeback mode
+  std::optional<Timestamp> ctime;  // the kernel sends it in writeback mode
   bool atime_now = false;
   bool mtime_now = false;
-  bool kill_suid_sgid = false;        // the caller may not keep them (FATTR_KILL_SUIDGID)
+  bool kill_suid_sgid = false;  // the caller may not keep them (FATTR_KILL_SUIDGID)
 };
 
 struct WriteFlags {
-  bool from_page_cache = false;       // late data of the kernel's writeback cache: keeps suid bits
-  bool kill_suid_sgid = false;        // FUSE_WRITE_KILL_SUIDGID
+  bool from_page_cache = false;  // late data of the kernel's writeback cache: keeps suid bits
+  bool kill_suid_sgid = false;   // FUSE_WRITE_KILL_SUIDGID
 };
 
 enum class RenameFlags : unsigned { kNone = 0, kNoReplace = 1, kExchange = 2 };
@@ -81,8 +86,9 @@ class FileSystem {
   [[nodiscard]] Result<Attr> setattr(const Origin& who, Ino ino, const SetAttr& set);
 
   // ---- data (op_data.cc)
-  // Open-file counts: an unlinked inode lives as an orphan until its last release. open() of an
-  // inode that is no regular file or is gone fails.
+  // Open-file counts (orphans.cc): an unlinked inode lives as an orphan until its last release.
+  // open() takes regular files and directories; ESTALE when the inode is gone. release() of what
+  // was never opened here (a server that took over a mount) is no error.
   [[nodiscard]] Status open(Ino ino, bool truncate, const Origin& who);
   [[nodiscard]] Status release(Ino ino);
   [[nodiscard]] Result<std::size_t> read(Ino ino, std::uint64_t offset, char* target,
@@ -125,14 +131,61 @@ class FileSystem {
   // Drops orphans that nobody holds open: all of them at a clean mount (`all`), when the kernel is
   // known to hold nothing.
   [[nodiscard]] Status drop_orphans();
+  // A server that takes over a mount does not know what the kernel holds open: from now on every
+  // inode that exists is kept as an orphan when it loses its last name, until drop_orphans() at the
+  // next clean mount.
+  void inherit_open_files();
+  // For changes of names that do not go through this class (restore): held before the Mutation is
+  // made.
+  [[nodiscard]] Mutex& names_mutex() { return names_mu_; }
 
  private:
+  struct RenameEnds;
+
+  // ---- names
+  [[nodiscard]] Result<Attr> add_inode(Mutation& mutation, Ino directory, ByteView name,
+                                       const NewInode& inode, ByteView target);
+  // Takes one name off an inode whose PARENT entry is removed already: puts the record, or makes it
+  // an orphan, or removes all of it. True: it is too large for one batch and was marked as being
+  // dropped; finish_drop() goes on once the mutation is applied and gone.
+  [[nodiscard]] Result<bool> drop_link(Mutation& mutation, Ino ino, InodeRecord record,
+                                       Timestamp now);
+  [[nodiscard]] Result<Ino> move_name(Mutation& mutation, const RenameEnds& ends);
+  [[nodiscard]] Status exchange_names(Mutation& mutation, const RenameEnds& ends);
+
+  // ---- attributes
+  // Brings a file that has too many extents for one batch close to a smaller size.
+  [[nodiscard]] Status shrink_in_steps(const Origin& who, Ino ino, std::uint64_t size_bytes);
+  [[nodiscard]] Status shrink_step(const Origin& who, Ino ino, std::uint64_t size_bytes);
+  // Nothing when more had to be cut off than one batch holds.
+  [[nodiscard]] Result<std::optional<Attr>> setattr_once(const Origin& who, Ino ino,
+                                                         const SetAttr& set);
+
+  // ---- data
+  [[nodiscard]] Result<std::size_t> write_piece(const Origin& who, Ino ino, std::uint64_t offset,
+                                                ByteView data, WriteFlags flags);
+  [[nodiscard]] Result<std::uint64_t> clear_piece(const Origin& who, Ino ino, Preallocate how,
+                                                  std::uint64_t begin, std::uint64_t end);
+
+  // ---- extended attributes
+  [[nodiscard]] Status set_access_acl(Mutation& mutation, Ino ino, ByteView value);
+  [[nodiscard]] Status set_default_acl(Mutation& mutation, Ino ino, ByteView value);
+
+  // ---- orphans
+  [[nodiscard]] bool is_held(Ino ino);
+  void finish_drop(Ino ino);
+  [[nodiscard]] Status drop_inode(Ino ino);
+  [[nodiscard]] Result<bool> drop_step(Ino ino, Bytes& from);
+  [[nodiscard]] Status drop_orphan(Ino ino);
+
   LiveMap& live_;
   Journal& journal_;
   DataReader data_;
   Mutex names_mu_;  // name-changing operations, one at a time; before the gate in the lock order
   Mutex open_mu_;
   std::unordered_map<Ino, std::uint32_t> open_counts_ GUARDED_BY(open_mu_);
+  std::unordered_set<Ino> dropping_ GUARDED_BY(open_mu_);  // records are going: never open again
+  Ino inherited_below_ GUARDED_BY(open_mu_) = kNoIno;
 };
 
 }  // namespace amberfs

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/extent_edit.h"
+#include "fs/filesystem.h"
+#include "fs/inode_edit.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace amberfs {
+namespace {
+
+// A third of what a batch holds; the rest is room for the keys of what is overwritten.
+constexpr std::size_t kPieceMax = 8 * kMiB;
+
+Status check_range(std::uint64_t offset, std::uint64_t size) {
+  if (offset > kFileSizeMax || size > kFileSizeMax - offset) return fail(posix_error(EFBIG));
+  return ok();
+}
+
+void grow_to(Batch& batch, InodeRecord& record, std::uint64_t end) {
+  if (end <= record.size_bytes) return;
+  batch.add_totals(0, static_cast<std::int64_t>(end - record.size_bytes));
+  record.size_bytes = end;
+}
+
+}  // namespace
+
+Result<std::size_t> FileSystem::read(Ino ino, std::uint64_t offset, char* target,
+                                     std::size_t size) {
+  std::shared_ptr<const View> view = live_.view();
+  return data_.read(*view, ino, offset, target, size);
+}
+
+Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteView data,
+                         WriteFlags flags) {
+  TRY(check_range(offset, data.size()));
+  while (!data.empty()) {
+    TRY_ASSIGN(std::size_t done, write_piece(who, ino, offset, data.substr(0, kPieceMax), flags));
+    offset += done;
+    data.remove_prefix(done);
+  }
+  return ok();
+}
+
+Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uint64_t offset,
+                                            ByteView data, WriteFlags flags) {
+  Mutation mutation(live_, OpKind::kWrite, who);
+  mutation.lock({ino});
+  Batch& batch = mutation.batch();
+  TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
+  TRY(require_regular(record));
+  ExtentEdit edit(mutation.view(), ino, batch);
+  TRY_ASSIGN(std::uint64_t end, edit.clear(offset, offset + data.size()));
+  std::size_t done = end - offset;
+  edit.put_data(offset, data.substr(0, done));
+  grow_to(batch, record, end);
+  if (flags.kill_suid_sgid && !flags.from_page_cache) {
+    TRY(drop_privileges(mutation.view(), batch, ino, record));
+  }
+  record.mtime = record.ctime = current_time();
+  put_inode(batch, ino, record);
+  TRY(mutation.apply());
+  return done;
+}
+
+Status FileSystem::preallocate(const Origin& who, Ino ino, Preallocate how, std::uint64_t offset,
+                               std::uint64_t size) {
+  if (size == 0) return fail(posix_error(EINVAL));
+  TRY(check_range(offset, size));
+  const std::uint64_t end = offset + size;
+  while (offset < end) {
+    TRY_ASSIGN(offset, clear_piece(who, ino, how, offset, end));
+  }
+  return ok();
+}
+
+// Space is not reserved: the store is append-only, a hole costs nothing and reads as zeros.
+Result<std::uint64_t> FileSystem::clear_piece(const Origin& who, Ino ino, Preallocate how,
+                                              std::uint64_t begin, std::uint64_t end) {
+  const bool clears = how != Preallocate::kAllocate && how != Preallocate::kKeepSize;
+  const bool grows = how == Preallocate::kAllocate || how == Preallocate::kZeroRange;
+  Mutation mutation(live_, OpKind::kFallocate, who);
+  mutation.lock({ino});
+  Batch& batch = mutation.batch();
+  TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
+  TRY(require_regular(record));
+  const std::uint64_t size_before = record.size_bytes;
+  std::uint64_t stop = end;
+  if (clears && begin < record.size_bytes) {
+    const std::uint64_t clear_end = std::min(end, record.size_bytes);
+    ExtentEdit edit(mutation.view(), ino, batch);
+    TRY_ASSIGN(stop, edit.clear(begin, clear_end));
+    if (stop == clear_end) stop = end;
+  }
+  if (grows && stop == end) grow_to(batch, record, end);
+  // The kernel leaves this one to the server and does not say who may keep the bits.
+  if (who.uid != 0) TRY(drop_privileges(mutation.view(), batch, ino, record));
+  record.ctime = current_time();
+  if (clears || record.size_bytes != size_before) record.mtime = record.ctime;
+  put_inode(batch, ino, record);
+  TRY(mutation.apply());
+  return stop;
+}
+
+Result<std::uint64_t> FileSystem::seek(Ino ino, std::uint64_t offset, bool want_data) {
+  std::shared_ptr<const View> view = live_.view();
+  TRY_ASSIGN(InodeRecord record, view->inode(ino));
+  TRY(require_regular(record));
+  const std::uint64_t size = record.size_bytes;
+  if (offset >= size) return fail(posix_error(ENXIO));
+  std::uint64_t covered_to = offset;  // hole: the end of the extents that follow without a gap
+  std::optional<std::uint64_t> data;
+  TRY(view->extents(ino, offset, size, [&](const View::FileExtent& extent) {
+    if (!data) data = std::max(offset, extent.begin);
+    if (want_data || extent.begin > covered_to) return false;
+    covered_to = extent.end;
+    return true;
+  }));
+  if (!want_data) return std::min(covered_to, size);
+  if (!data || *data >= size) return fail(posix_error(ENXIO));
+  return *data;
+}
+
+Status FileSystem::sync() {
+  return live_.sync();
+}
+
+}  // namespace amberfs

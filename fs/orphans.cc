@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+// Open-file counts, and the way out of inodes without a name.
+//
+//   linked ──unlink, held──────────→ orphan {record with nlink 0, ORPHAN entry}
+//   linked ──unlink, small─────────→ gone (one batch)
+//   linked ──unlink, large─────────→ orphan ──drop_step … ──→ gone
+//   orphan ──last release, mount───→ drop_step … → gone
+//
+// drop_step() takes INODE and ORPHAN away in its last batch: a crash before it leaves an orphan
+// that is still listed, and dropping it starts again.
+#include "blockstore/base/log.h"
+#include "fs/filesystem.h"
+#include "fs/inode_edit.h"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace amberfs {
+namespace {
+
+constexpr std::size_t kKeysInOneBatch = 1000;  // what unlink itself removes
+constexpr std::size_t kKeysPerStep = 16 * 1024;
+
+// Up to `limit` keys of an inode at or above `from`.
+Result<std::vector<Bytes>> keys_of(const View& view, Ino ino, ByteView from, std::size_t limit) {
+  std::vector<Bytes> keys;
+  std::unique_ptr<Cursor> cursor = view.cursor();
+  const Bytes end = inode_key(ino + 1);
+  TRY(cursor->seek(from));
+  while (cursor->valid() && cursor->key() < end && keys.size() < limit) {
+    keys.emplace_back(cursor->key());
+    TRY(cursor->next());
+  }
+  return keys;
+}
+
+void remove_all(Batch& batch, std::vector<Bytes>& keys) {
+  for (Bytes& key : keys) batch.remove(std::move(key));
+}
+
+}  // namespace
+
+Status FileSystem::open(Ino ino, bool truncate, const Origin& who) {
+  {
+    // The inode's lock: unlink must not decide between the look and the count.
+    Mutation mutation(live_, OpKind::kOther, who);
+    mutation.lock({ino});
+    TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
+    if (!is_regular(record.mode) && !is_directory(record.mode)) return fail(posix_error(ENXIO));
+    if (truncate) TRY(require_regular(record));
+    MutexLock lock(open_mu_);
+    if (dropping_.contains(ino)) return fail(posix_error(ESTALE));
+    ++open_counts_[ino];
+  }
+  if (!truncate) return ok();
+  SetAttr empty;
+  empty.size_bytes = 0;
+  Result<Attr> cut = setattr(who, ino, empty);
+  if (cut) return ok();
+  if (Status released = release(ino); !released) {
+    log_warning("open: {}: {}", ino, released.error().to_string());
+  }
+  return fail(std::move(cut).error());
+}
+
+Status FileSystem::release(Ino ino) {
+  {
+    MutexLock lock(open_mu_);
+    auto it = open_counts_.find(ino);
+    if (it == open_counts_.end()) return ok();
+    if (--it->second > 0) return ok();
+    open_counts_.erase(it);
+  }
+  {
+    Mutation mutation(live_, OpKind::kForgetOrphan);
+    mutation.lock({ino});
+    TRY_ASSIGN(std::optional<InodeRecord> record, mutation.view().find_inode(ino));
+    if (!record || record->nlink > 0 || is_held(ino)) return ok();
+    MutexLock lock(open_mu_);
+    if (!dropping_.insert(ino).second) return ok();
+  }
+  return drop_inode(ino);
+}
+
+bool FileSystem::is_held(Ino ino) {
+  MutexLock lock(open_mu_);
+  return ino < inherited_below_ || open_counts_.contains(ino);
+}
+
+void FileSystem::inherit_open_files() {
+  MutexLock lock(open_mu_);
+  inherited_below_ = live_.next_ino();
+}
+
+std::size_t FileSystem::open_file_count() {
+  MutexLock lock(open_mu_);
+  return open_counts_.size();
+}
+
+std::vector<FileSystem::OpenFile> FileSystem::open_files() {
+  MutexLock lock(open_mu_);
+  std::vector<OpenFile> files;
+  files.reserve(open_counts_.size());
+  for (const auto& [ino, count] : open_counts_) files.push_back({ino, count});
+  return files;
+}
+
+Result<bool> FileSystem::drop_link(Mutation& mutation, Ino ino, InodeRecord record, Timestamp now) {
+  Batch& batch = mutation.batch();
+  record.ctime = now;
+  record.nlink = is_directory(record.mode) ? 0 : record.nlink - 1;
+  if (record.nlink > 0) {
+    put_inode(batch, ino, record);
+    return false;
+  }
+  bool held = is_held(ino);
+  if (!held) {
+    TRY_ASSIGN(std::vector<Bytes> keys,
+               keys_of(mutation.view(), ino, inode_key(ino), kKeysInOneBatch));
+    if (keys.size() < kKeysInOneBatch) {
+      remove_all(batch, keys);
+      batch.add_totals(-1, -counted_bytes(record));
+      return false;
+    }
+  }
+  put_inode(batch, ino, record);
+  batch.put(orphan_key(ino), {});
+  return !held;
+}
+
+void FileSystem::finish_drop(Ino ino) {
+  if (ino == kNoIno) return;
+  // The name is gone and that was answered; what remains is listed and dropped at the next mount.
+  if (Status dropped = drop_orphan(ino); !dropped) {
+    log_warning("drop inode {}: {}", ino, dropped.error().to_string());
+  }
+}
+
+Status FileSystem::drop_orphan(Ino ino) {
+  {
+    Mutation mutation(live_, OpKind::kForgetOrphan);
+    mutation.lock({ino});
+    MutexLock lock(open_mu_);
+    if (open_counts_.contains(ino)) return ok();  // its release drops it
+    if (!dropping_.insert(ino).second) return ok();
+  }
+  return drop_inode(ino);
+}
+
+Status FileSystem::drop_inode(Ino ino) {
+  Bytes from = range_begin(ino, Tag::kParent);
+  Result<bool> more = true;
+  while (more && *more) more = drop_step(ino, from);
+  MutexLock lock(open_mu_);
+  dropping_.erase(ino);
+  if (!more) return fail(std::move(more).error());
+  return ok();
+}
+
+Result<bool> FileSystem::drop_step(Ino ino, Bytes& from) {
+  Mutation mutation(live_, OpKind::kForgetOrphan);
+  mutation.lock({ino});
+  Batch& batch = mutation.batch();
+  TRY_ASSIGN(std::optional<InodeRecord> record, mutation.view().find_inode(ino));
+  if (record && record->nlink > 0) {  // listed by mistake: never remove what has a name
+    batch.remove(orphan_key(ino));
+    TRY(mutation.apply());
+    return false;
+  }
+  TRY_ASSIGN(std::vector<Bytes> keys, keys_of(mutation.view(), ino, from, kKeysPerStep));
+  bool more = keys.size() == kKeysPerStep;
+  if (more) from = keys.back();
+  remove_all(batch, keys);
+  if (!more) {
+    batch.remove(inode_key(ino));
+    batch.remove(orphan_key(ino));
+    if (record) batch.add_totals(-1, -counted_bytes(*record));
+  }
+  TRY(mutation.apply());
+  return more;
+}
+
+Status FileSystem::drop_orphans() {
+  {
+    MutexLock lock(open_mu_);
+    inherited_below_ = kNoIno;
+  }
+  Bytes from = range_begin(kNoIno, Tag::kOrphan);
+  const Bytes end = range_end(kNoIno, Tag::kOrphan);
+  while (true) {
+    Ino ino = kNoIno;
+    {
+      std::unique_ptr<Cursor> cursor = live_.view()->cursor();
+      TRY(cursor->seek(from));
+      if (!cursor->valid() || cursor->key() >= end) return ok();
+      TRY_ASSIGN(ParsedKey key, parse_key(cursor->key()));
+      ino = key.number;
+    }
+    TRY(drop_orphan(ino));
+    from = orphan_key(ino + 1);
+  }
+}
+
+}  // namespace amberfs
