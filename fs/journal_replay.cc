@@ -36,7 +36,14 @@ Result<Batch> decode_batch(const RecordView& record) {
 // which that recovery ended, else it would have been reported then. And as a segment's header is
 // durable before the first record is written, a record under a damaged header proves rot by itself.
 Status check_tail(SegmentPool& pool, const JournalPosition& end) {
+  // So is its name, and a recovery removes the last one first: a gap is damage as well.
+  std::uint64_t number = end.segment;
   for (const SegmentPtr& segment : pool.from(end.segment)) {
+    if (segment->number != number) {
+      return journal_damage(pool, {number, 0, end.next_seq},
+                            "the segment is missing, later ones are there");
+    }
+    ++number;
     const auto proves_damage = [&](const RecordHeader& header) {
       if (!segment->header_valid) return header.seq >= end.next_seq;
       return header.seq > end.next_seq && header.durable_seq >= end.next_seq;
@@ -74,9 +81,6 @@ Result<Replayed> replay_journal(SegmentPool& pool, const JournalPosition& from,
   }
   const SegmentPtr first = pool.find(from.segment);
   if (!first && !is_initial(from)) return journal_damage(pool, from, "the segment is missing");
-  if (!first && !pool.from(from.segment).empty()) {
-    return journal_damage(pool, from, "the segment is missing, later ones are there");
-  }
   if (first && !first->header_valid && !is_initial(from)) {
     return journal_damage(pool, from, "the segment's header is damaged");
   }

@@ -54,14 +54,14 @@ std::vector<SegmentPtr> SegmentPool::from(std::uint64_t number) {
 Status SegmentPool::drop_behind(std::uint64_t number) {
   MutexLock prepare_lock(prepare_mu_);
   MutexLock lock(mu_);
-  auto it = segments_.upper_bound(number);
-  if (it == segments_.end()) return ok();
-  while (it != segments_.end()) {
-    TRY(io_.unlink(path_of(it->first)));
-    it = segments_.erase(it);
+  while (!segments_.empty() && segments_.rbegin()->first > number) {
+    const std::uint64_t last = segments_.rbegin()->first;
+    TRY(io_.unlink(path_of(last)));
+    TRY(io_.sync_directory(directory_));
+    segments_.erase(last);
   }
   taken_ = segments_.empty() ? 0 : segments_.rbegin()->first;
-  return io_.sync_directory(directory_);
+  return ok();
 }
 
 Result<SegmentPtr> SegmentPool::take(std::uint64_t number, std::uint64_t record_size) {

@@ -31,7 +31,8 @@ class SegmentPool {
   [[nodiscard]] SegmentPtr find(std::uint64_t number);
   // All from `number` on, in order.
   [[nodiscard]] std::vector<SegmentPtr> from(std::uint64_t number);
-  // Unlinks all behind `number`, durably: their records are not part of the journal.
+  // Unlinks all behind `number`, whose records are not part of the journal: durably, and the last
+  // one first, so that a power cut leaves no gap.
   [[nodiscard]] Status drop_behind(std::uint64_t number);
 
   // The next segment, `number`, empty and durable, with room for a record of that size.

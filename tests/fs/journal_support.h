@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the journal's tests share: opening, small batches, the files as bytes.
+#pragma once
+
+#include "fs/journal.h"
+#include "fs/journal_format.h"
+#include "tests/support/temp_dir.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+namespace amberfs::testing {
+
+struct SeenBatch {
+  std::uint64_t seq = 0;
+  std::vector<Change> changes;
+};
+
+struct OpenedJournal {
+  std::unique_ptr<Journal> journal;
+  std::vector<SeenBatch> seen;
+
+  // The first key of each batch: tests name batches by it.
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const SeenBatch& batch : seen) {
+      names.push_back(batch.changes.empty() ? "" : batch.changes.front().key);
+    }
+    return names;
+  }
+};
+
+inline Result<OpenedJournal> try_open_journal(Io& io, const std::string& directory,
+                                              const JournalOptions& options,
+                                              const JournalPosition& from = {}) {
+  OpenedJournal opened;
+  TRY_ASSIGN(opened.journal,
+             Journal::open(io, directory, options, from,
+                           [&opened](const Batch& batch, const Appended& where) -> Status {
+                             opened.seen.push_back({where.seq, batch.changes()});
+                             return ok();
+                           }));
+  return opened;
+}
+
+inline OpenedJournal open_journal(Io& io, const std::string& directory,
+                                  const JournalOptions& options, const JournalPosition& from = {}) {
+  auto opened = try_open_journal(io, directory, options, from);
+  EXPECT_TRUE(opened) << opened.error().to_string();
+  return opened ? *std::move(opened) : OpenedJournal{};
+}
+
+// Segments of 8 KiB: 4 KiB of records.
+inline JournalOptions tiny_segments() {
+  JournalOptions options;
+  options.segment_size_bytes = 8 * kKiB;
+  options.prepare_ahead = false;
+  return options;
+}
+
+inline Batch named_batch(const std::string& name, std::size_t value_size = 10) {
+  Batch batch(OpKind::kOther);
+  batch.put(name, Bytes(value_size, 'v'));
+  return batch;
+}
+
+inline Appended append_named(Journal& journal, const std::string& name,
+                             std::size_t value_size = 10) {
+  auto appended = journal.append(named_batch(name, value_size));
+  EXPECT_TRUE(appended) << appended.error().to_string();
+  return appended.value_or(Appended{});
+}
+
+inline Bytes read_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_bytes(const std::string& path, ByteView bytes) {
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+inline std::vector<std::string> segment_files(const std::string& directory) {
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    paths.push_back(entry.path().string());
+  }
+  std::ranges::sort(paths);
+  return paths;
+}
+
+}  // namespace amberfs::testing
