@@ -64,7 +64,7 @@ Status Engine::publish_frozen(const Frozen& frozen) {
 Status Engine::publish_head(const Head& head) {
   Head next = head;
   next.commit_time_ns = now_ns();
-  TRY(blocks_->publish(encode_head(next)));
+  TRY(blocks_->publish(encode_store_head(next)));
   MutexLock lock(head_mu_);
   head_ = next;
   return ok();

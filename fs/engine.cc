@@ -69,7 +69,7 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   TRY_ASSIGN(head.root, make_empty_tree(*blocks));
   head.totals.inode_count = 1;
   head.commit_time_ns = now_ns();
-  TRY(blocks->publish(encode_head(head)));
+  TRY(blocks->publish(encode_store_head(head)));
   TRY(blocks->close());
   // Last: a directory without config.toml is no store, so a half-made one is never taken for one.
   return io.replace_file(config_path, config_text);
@@ -92,7 +92,7 @@ Status Engine::recover() {
   if (head_bytes.empty()) {
     return fail(Errc::kIndexDamaged, 0, "open the store: the index has no head", store_);
   }
-  TRY_ASSIGN(Head head, decode_head(head_bytes));
+  TRY_ASSIGN(Head head, decode_store_head(head_bytes));
   {
     MutexLock lock(head_mu_);
     head_ = head;

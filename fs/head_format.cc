@@ -11,7 +11,7 @@ constexpr std::uint16_t kVersion = 1;
 
 }  // namespace
 
-Bytes encode_head(const Head& head) {
+Bytes encode_store_head(const Head& head) {
   Encoder e;
   e.u32(kMagic).u16(kVersion).u16(0);
   e.bytes(head.root.view());
@@ -26,7 +26,7 @@ Bytes encode_head(const Head& head) {
   return std::move(e).take();
 }
 
-Result<Head> decode_head(ByteView bytes) {
+Result<Head> decode_store_head(ByteView bytes) {
   Decoder d(bytes);
   const auto magic = d.u32();
   const auto version = d.u16();

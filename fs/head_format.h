@@ -25,7 +25,7 @@ struct Head {
   std::string adopted_directory;
 };
 
-[[nodiscard]] Bytes encode_head(const Head& head);
-[[nodiscard]] Result<Head> decode_head(ByteView bytes);
+[[nodiscard]] Bytes encode_store_head(const Head& head);
+[[nodiscard]] Result<Head> decode_store_head(ByteView bytes);
 
 }  // namespace amberfs

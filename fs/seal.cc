@@ -11,7 +11,7 @@ using ExtentChanges = std::map<Bytes, std::optional<Bytes>>;
 
 // Open tails below this size are always rewritten whole: a frame and an index entry for less would
 // cost more than the bytes.
-constexpr std::uint64_t kPieceSizeMin = 16 * kKiB;
+constexpr std::uint64_t kPieceSizeMin = 4 * kKiB;
 
 // A maximal run of adjacent journal extents: [begin, end) of the file.
 struct Run {

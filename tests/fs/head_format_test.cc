@@ -23,7 +23,7 @@ Head example() {
 
 TEST(HeadFormat, RoundTrips) {
   const Head head = example();
-  const auto read = decode_head(encode_head(head));
+  const auto read = decode_store_head(encode_store_head(head));
   ASSERT_TRUE(read) << read.error().to_string();
   EXPECT_EQ(read->root, head.root);
   EXPECT_EQ(read->journal, head.journal);
@@ -40,7 +40,7 @@ TEST(HeadFormat, RoundTrips) {
 // Offsets of docs/FORMAT.md#head.
 TEST(HeadFormat, FieldsStandWhereTheDocumentSays) {
   const Head head = example();
-  const Bytes bytes = encode_head(head);
+  const Bytes bytes = encode_store_head(head);
   EXPECT_EQ(bytes.substr(0, 4), "ABHD");
   EXPECT_EQ(bytes.substr(8, 32), head.root.view());
   EXPECT_EQ(load_le<std::uint64_t>(bytes.data() + 40), 7U);
@@ -53,16 +53,16 @@ TEST(HeadFormat, FieldsStandWhereTheDocumentSays) {
 }
 
 TEST(HeadFormat, EveryChangedBitAndEveryTruncationIsNoticed) {
-  const Bytes good = encode_head(example());
+  const Bytes good = encode_store_head(example());
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     Bytes bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << (bit % 8)));
-    EXPECT_FALSE(decode_head(bad)) << "bit " << bit;
+    EXPECT_FALSE(decode_store_head(bad)) << "bit " << bit;
   }
   for (std::size_t size = 0; size < good.size(); ++size) {
-    EXPECT_FALSE(decode_head(good.substr(0, size))) << "size " << size;
+    EXPECT_FALSE(decode_store_head(good.substr(0, size))) << "size " << size;
   }
-  EXPECT_FALSE(decode_head(good + "x"));
+  EXPECT_FALSE(decode_store_head(good + "x"));
 }
 
 }  // namespace
