@@ -12,16 +12,18 @@
 // Errors:     kNotAStore, kIndexDamaged, kPack*, kCorrupt, kBlockMissing, kNoSpace. After a failed
 //             write or sync of a pack the writer moves to a fresh pack and re-appends nothing: the
 //             pending blocks are forgotten, put() and publish() of this commit fail, and the
-//             caller starts the commit again from its journal.
+//             caller starts the commit again from its journal: put() works again at once, the next
+//             publish() fails once, unless abandon() or a failed publish() said that the commit
+//             that lost its blocks was given up.
 // Format:     docs/FORMAT.md#pack, #index.
 #pragma once
+
+#include "blockstore/base/io.h"
+#include "blockstore/blocks.h"
 
 #include <functional>
 #include <map>
 #include <optional>
-
-#include "blockstore/base/io.h"
-#include "blockstore/blocks.h"
 
 namespace amberfs {
 
@@ -35,27 +37,27 @@ struct BlockStoreOptions {
 struct BlockStoreStats {
   std::uint64_t block_count = 0;
   std::uint64_t pack_count = 0;
-  std::uint64_t pack_bytes = 0;       // on disk
-  std::uint64_t plain_bytes = 0;      // sum of the decoded sizes of all indexed blocks
+  std::uint64_t pack_bytes = 0;   // on disk
+  std::uint64_t plain_bytes = 0;  // sum of the decoded sizes of all indexed blocks
   std::uint64_t data_plain_bytes = 0;
   std::uint64_t node_plain_bytes = 0;
   std::uint64_t cache_bytes = 0;
   std::uint64_t cache_hits = 0;
   std::uint64_t cache_misses = 0;
-  std::uint64_t dedup_hits = 0;       // since open
+  std::uint64_t dedup_hits = 0;  // since open
 };
 
 // One finding of verify(): what is damaged and where.
 struct Damage {
-  std::string file;                   // path of the pack or index
-  std::uint64_t offset = 0;           // byte range in it
+  std::string file;          // path of the pack or index
+  std::uint64_t offset = 0;  // byte range in it
   std::uint64_t size = 0;
-  std::optional<BlockId> block;       // the block that cannot be read, when known
-  std::string what;                   // "frame checksum does not match"
+  std::optional<BlockId> block;  // the block that cannot be read, when known
+  std::string what;              // "frame checksum does not match"
 };
 
 struct VerifyOptions {
-  bool full = false;                  // also decode each block and compare its id
+  bool full = false;  // also decode each block and compare its id
   // Called now and then with bytes done and bytes in all.
   std::function<void(std::uint64_t, std::uint64_t)> progress;
 };
@@ -63,8 +65,8 @@ struct VerifyOptions {
 struct RebuildReport {
   std::uint64_t packs = 0;
   std::uint64_t blocks = 0;
-  std::uint64_t torn_bytes = 0;       // behind the last whole frame of unsealed packs
-  std::vector<Damage> damage;         // frames that had to be left out
+  std::uint64_t torn_bytes = 0;  // behind the last whole frame of unsealed packs
+  std::vector<Damage> damage;    // frames that had to be left out
   bool head_found = false;
 };
 
@@ -85,6 +87,9 @@ class BlockStore : public Blocks {
   [[nodiscard]] virtual Result<Bytes> head() = 0;
   // See Durability above. `head` is at most 64 KiB.
   [[nodiscard]] virtual Status publish(ByteView head) = 0;
+  // The commit that was being put together is given up: a failed put() before this call does not
+  // fail the next publish(). Blocks that are still pending stay, and are published with the next.
+  virtual void abandon() = 0;
   // Reads [offset, offset + size) of a block's plaintext into `target` without copying the rest.
   // kCorrupt when the block is shorter.
   [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockstore/codec.h"
+
+#include "blockstore/blocks.h"
+
+#include <zstd.h>
+
+#include <memory>
+
+namespace amberfs {
+namespace {
+
+struct FreeContext {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+ZSTD_CCtx* compressor() {
+  thread_local std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
+  return context.get();
+}
+
+ZSTD_DCtx* decompressor() {
+  thread_local std::unique_ptr<ZSTD_DCtx, FreeContext> context(ZSTD_createDCtx());
+  return context.get();
+}
+
+Result<Bytes> decode_zstd(ByteView stored, std::size_t plain_size) {
+  // Also refuses sizes that the frame does not declare: encode_block() always declares them.
+  if (ZSTD_getFrameContentSize(stored.data(), stored.size()) != plain_size) {
+    return fail(Errc::kCorrupt, 0, "decompress: declared size does not match");
+  }
+  ZSTD_DCtx* context = decompressor();
+  if (context == nullptr) return fail(Errc::kOutOfMemory, 0, "decompress: no context");
+  std::size_t got = 0;
+  Bytes plain;
+  plain.resize_and_overwrite(plain_size, [&](char* target, std::size_t size) {
+    got = ZSTD_decompressDCtx(context, target, size, stored.data(), stored.size());
+    return ZSTD_isError(got) != 0 ? 0 : got;
+  });
+  if (ZSTD_isError(got) != 0) {
+    return fail(Errc::kCorrupt, 0, std::string("decompress: ") + ZSTD_getErrorName(got));
+  }
+  if (plain.size() != plain_size) return fail(Errc::kCorrupt, 0, "decompress: too short");
+  return plain;
+}
+
+}  // namespace
+
+Encoded encode_block(ByteView plain, int level, Bytes& buffer) {
+  ZSTD_CCtx* context = level == 0 || plain.size() < 2 ? nullptr : compressor();
+  if (context == nullptr) return {Codec::kRaw, plain};
+  // One byte less than the plain size: zstd gives up by itself on what would not shrink.
+  std::size_t got = 0;
+  buffer.resize_and_overwrite(plain.size() - 1, [&](char* target, std::size_t size) {
+    got = ZSTD_compressCCtx(context, target, size, plain.data(), plain.size(), level);
+    return ZSTD_isError(got) != 0 ? 0 : got;
+  });
+  // An error here (no room, no memory) loses only the saving.
+  if (ZSTD_isError(got) != 0) return {Codec::kRaw, plain};
+  return {Codec::kZstd, buffer};
+}
+
+Result<Bytes> decode_block(Codec codec, ByteView stored, std::uint64_t plain_size) {
+  if (plain_size > Blocks::kBlockSizeMax) {
+    return fail(Errc::kCorrupt, 0, "decode: declared size is above the limit of a block");
+  }
+  switch (codec) {
+    case Codec::kRaw:
+      if (stored.size() != plain_size) {
+        return fail(Errc::kCorrupt, 0, "decode: raw block of another size");
+      }
+      return Bytes(stored);
+    case Codec::kZstd:
+      return decode_zstd(stored, plain_size);
+  }
+  return fail(Errc::kNewerFormat, 0,
+              "decode: unknown codec " + std::to_string(static_cast<unsigned>(codec)));
+}
+
+}  // namespace amberfs

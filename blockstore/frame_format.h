@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Frame: one block, or one published head, as it stands in a pack: a header, then the stored bytes.
+// Flow:    put: codec → encode_frame_header → pack_writer; get: pack_reader → check_frame → codec.
+// Threads: free functions on values, safe everywhere.
+// Errors:  kCorrupt, saying what of the frame does not hold.
+// Format:  docs/FORMAT.md#pack. The checksum covers the id of the pack as well, so that a frame
+//          inside the bytes of a stored block, or one that landed in the wrong pack, is not valid.
+#pragma once
+
+#include "blockstore/blocks.h"
+#include "blockstore/codec.h"
+
+#include <array>
+
+namespace amberfs {
+
+using PackId = std::array<std::uint8_t, 16>;
+
+// On disk, never renumber. A block's type is its BlockKind.
+enum class FrameType : std::uint8_t { kData = 1, kNode = 2, kHead = 3 };
+static_assert(static_cast<int>(FrameType::kData) == static_cast<int>(BlockKind::kData));
+static_assert(static_cast<int>(FrameType::kNode) == static_cast<int>(BlockKind::kNode));
+
+struct FrameHeader {
+  FrameType type = FrameType::kData;
+  Codec codec = Codec::kRaw;
+  std::uint16_t flags = 0;  // none is known yet: encryption, dictionaries, several chunks a frame
+  std::uint32_t stored_size = 0;
+  std::uint32_t plain_size = 0;
+  BlockId id;  // hash of the plain bytes, also for heads
+  friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
+};
+
+constexpr std::size_t kFrameHeaderSize = 56;
+constexpr ByteView kFrameMagic{"AFRM", 4};
+constexpr std::size_t kHeadSizeMax = 64 * kKiB;
+
+[[nodiscard]] inline std::uint64_t frame_size(const FrameHeader& header) {
+  return kFrameHeaderSize + header.stored_size;
+}
+
+// kFrameHeaderSize bytes, with the checksum over them and `stored`.
+[[nodiscard]] Bytes encode_frame_header(const PackId& pack, const FrameHeader& header,
+                                        ByteView stored);
+
+// Magic, type and bounds of the sizes; not yet the checksum. `raw` begins with the header.
+[[nodiscard]] Result<FrameHeader> decode_frame_header(ByteView raw);
+
+// The checksum of a frame whose header decoded: `raw_header` is its kFrameHeaderSize bytes.
+[[nodiscard]] Status check_frame(const PackId& pack, ByteView raw_header, ByteView stored);
+
+// The plain bytes of a head frame.
+struct HeadRecord {
+  std::uint64_t sequence = 0;  // of the publish; a higher one is newer
+  Bytes head;
+};
+[[nodiscard]] Bytes encode_head(const HeadRecord& record);
+[[nodiscard]] Result<HeadRecord> decode_head(ByteView plain);
+
+}  // namespace amberfs

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: Apache-2.0
+// LMDB read transactions never outlive a call, so that no reader keeps old pages from being reused
+// and the map can grow: growing needs a moment without any transaction.
+#include "blockstore/base/coding.h"
+#include "blockstore/base/mutex.h"
+#include "blockstore/index_format.h"
+
+#include <lmdb.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace amberfs {
+namespace {
+
+constexpr ByteView kVersionKey = "version";
+constexpr ByteView kHeadKey = "head";
+constexpr ByteView kTotalsKey = "totals";
+constexpr unsigned kReadersMax = 1024;  // at the same time; LMDB's 126 are fewer than FUSE threads
+constexpr mdb_mode_t kFileMode = 0600;
+
+MDB_val to_val(ByteView bytes) {
+  return {bytes.size(), const_cast<char*>(bytes.data())};
+}
+
+ByteView to_view(const MDB_val& value) {
+  return {static_cast<const char*>(value.mv_data), value.mv_size};
+}
+
+struct CloseEnv {
+  void operator()(MDB_env* env) const { mdb_env_close(env); }
+};
+struct AbortTxn {
+  void operator()(MDB_txn* txn) const { mdb_txn_abort(txn); }
+};
+struct CloseCursor {
+  void operator()(MDB_cursor* cursor) const { mdb_cursor_close(cursor); }
+};
+using Env = std::unique_ptr<MDB_env, CloseEnv>;
+using Txn = std::unique_ptr<MDB_txn, AbortTxn>;
+using Cursor = std::unique_ptr<MDB_cursor, CloseCursor>;
+
+struct Tables {
+  MDB_dbi blocks = 0;
+  MDB_dbi packs = 0;
+  MDB_dbi meta = 0;
+};
+
+class LmdbIndex final : public Index {
+ public:
+  LmdbIndex(std::string path, Env env) : path_(std::move(path)), env_(std::move(env)) {}
+
+  // `create` makes the tables and the version record.
+  Status start(bool create);
+
+  Result<std::optional<BlockLocation>> lookup(const BlockId& id) override;
+  Result<std::vector<PackRow>> packs() override;
+  Result<HeadRecord> head() override;
+  Result<IndexTotals> totals() override;
+  Result<std::vector<IndexEntry>> entries_after(const std::optional<BlockId>& after,
+                                                std::size_t count) override;
+  Status commit(const IndexCommit& change) override;
+  Status close() override;
+
+ private:
+  std::unexpected<Error> failure(int rc, std::string tried) const;
+  std::unexpected<Error> damaged(std::string tried) const {
+    return fail(Errc::kIndexDamaged, 0, std::move(tried), path_);
+  }
+  Result<Txn> begin(unsigned flags) REQUIRES_SHARED(growing_);
+  Status check_size();
+  Status open_tables(MDB_txn* txn, bool create);
+  Status check_version(MDB_txn* txn);
+  Result<ByteView> meta(MDB_txn* txn, ByteView key);
+
+  int try_commit(const IndexCommit& change) REQUIRES_SHARED(growing_);
+  int apply(MDB_txn* txn, const IndexCommit& change);
+  int apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries);
+  int put(MDB_txn* txn, MDB_dbi table, ByteView key, ByteView value);
+  int grow();
+
+  const std::string path_;
+  Env env_;
+  Tables tables_;
+  SharedMutex growing_;  // exclusive: no transaction is open
+};
+
+std::unexpected<Error> LmdbIndex::failure(int rc, std::string tried) const {
+  switch (rc) {
+    case MDB_PAGE_NOTFOUND:
+    case MDB_CORRUPTED:
+    case MDB_PANIC:
+    case MDB_INVALID:
+    case MDB_BAD_DBI:
+    case MDB_BAD_VALSIZE:
+    case MDB_INCOMPATIBLE:
+    case MDB_NOTFOUND:
+      return damaged(tried + ": " + mdb_strerror(rc));
+    case MDB_VERSION_MISMATCH:
+      return fail(Errc::kNewerFormat, 0, tried + ": " + mdb_strerror(rc), path_);
+    default:
+      break;
+  }
+  if (rc > 0) return fail(errc_for(rc), rc, std::move(tried), path_);
+  return fail(Errc::kIo, 0, tried + ": " + mdb_strerror(rc), path_);
+}
+
+Result<Txn> LmdbIndex::begin(unsigned flags) {
+  MDB_txn* txn = nullptr;
+  if (!env_) return fail(Errc::kBroken, 0, "use the index after it was closed", path_);
+  if (int rc = mdb_txn_begin(env_.get(), nullptr, flags, &txn); rc != 0) {
+    return failure(rc, "begin index transaction");
+  }
+  return Txn(txn);
+}
+
+Status LmdbIndex::start(bool create) {
+  int dead_readers = 0;
+  if (int rc = mdb_reader_check(env_.get(), &dead_readers); rc != 0) {
+    return failure(rc, "check index readers");
+  }
+  TRY(check_size());
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(create ? 0 : MDB_RDONLY));
+  TRY(open_tables(txn.get(), create));
+  if (create) {
+    Encoder version;
+    version.u32(kIndexVersion);
+    if (int rc = put(txn.get(), tables_.meta, kVersionKey, version.view()); rc != 0) {
+      return failure(rc, "write index version");
+    }
+  } else {
+    TRY(check_version(txn.get()));
+  }
+  // Also a read transaction must commit for its table handles to stay open.
+  if (int rc = mdb_txn_commit(txn.release()); rc != 0) return failure(rc, "open index tables");
+  return ok();
+}
+
+// LMDB maps the file: touching a page behind the end of a truncated one would kill the process.
+Status LmdbIndex::check_size() {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_filehandle_t fd = -1;
+  struct ::stat st {};
+  if (int rc = mdb_env_info(env_.get(), &info); rc != 0) return failure(rc, "read index");
+  if (int rc = mdb_env_stat(env_.get(), &stat); rc != 0) return failure(rc, "read index");
+  if (int rc = mdb_env_get_fd(env_.get(), &fd); rc != 0) return failure(rc, "read index");
+  if (::fstat(fd, &st) != 0) return failure(errno, "stat index");
+  const auto pages = static_cast<std::uint64_t>(st.st_size) / stat.ms_psize;
+  if (info.me_last_txnid != 0 && pages <= info.me_last_pgno) {
+    return damaged("open index: the file is cut short");
+  }
+  return ok();
+}
+
+Status LmdbIndex::open_tables(MDB_txn* txn, bool create) {
+  const unsigned flags = create ? MDB_CREATE : 0;
+  const std::pair<const char*, MDB_dbi*> all[] = {
+      {"blocks", &tables_.blocks}, {"packs", &tables_.packs}, {"meta", &tables_.meta}};
+  for (const auto& [name, handle] : all) {
+    if (int rc = mdb_dbi_open(txn, name, flags, handle); rc != 0) {
+      return failure(rc, std::string("open index table ") + name);
+    }
+  }
+  return ok();
+}
+
+Status LmdbIndex::check_version(MDB_txn* txn) {
+  TRY_ASSIGN(ByteView raw, meta(txn, kVersionKey));
+  if (raw.size() != sizeof kIndexVersion) return damaged("read index version");
+  const auto version = load_le<std::uint32_t>(raw.data());
+  if (version > kIndexVersion) {
+    return fail(Errc::kNewerFormat, 0, "open index of version " + std::to_string(version), path_);
+  }
+  return version == kIndexVersion ? ok() : damaged("read index version");
+}
+
+// Empty when there is no such record. Valid as long as the transaction.
+Result<ByteView> LmdbIndex::meta(MDB_txn* txn, ByteView key) {
+  MDB_val k = to_val(key);
+  MDB_val v{};
+  const int rc = mdb_get(txn, tables_.meta, &k, &v);
+  if (rc == MDB_NOTFOUND) return ByteView{};
+  if (rc != 0) return failure(rc, "read index");
+  return to_view(v);
+}
+
+Result<std::optional<BlockLocation>> LmdbIndex::lookup(const BlockId& id) {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+  MDB_val key = to_val(id.view());
+  MDB_val value{};
+  const int rc = mdb_get(txn.get(), tables_.blocks, &key, &value);
+  if (rc == MDB_NOTFOUND) return std::optional<BlockLocation>{};
+  if (rc != 0) return failure(rc, "look up block");
+  auto location = decode_location(to_view(value));
+  if (!location) return damaged("look up block " + id.to_hex());
+  return location;
+}
+
+Result<std::vector<PackRow>> LmdbIndex::packs() {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+  MDB_cursor* raw_cursor = nullptr;
+  if (int rc = mdb_cursor_open(txn.get(), tables_.packs, &raw_cursor); rc != 0) {
+    return failure(rc, "list packs");
+  }
+  Cursor cursor(raw_cursor);
+  std::vector<PackRow> rows;
+  MDB_val key{};
+  MDB_val value{};
+  int rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
+  for (; rc == 0; rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
+    auto row = decode_pack_row(to_view(key), to_view(value));
+    if (!row) return damaged("list packs");
+    rows.push_back(*row);
+  }
+  if (rc != MDB_NOTFOUND) return failure(rc, "list packs");
+  return rows;
+}
+
+Result<HeadRecord> LmdbIndex::head() {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+  TRY_ASSIGN(ByteView raw, meta(txn.get(), kHeadKey));
+  if (raw.empty()) return HeadRecord{};
+  auto record = decode_head(raw);
+  if (!record) return damaged("read head");
+  return record;
+}
+
+Result<IndexTotals> LmdbIndex::totals() {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+  TRY_ASSIGN(ByteView raw, meta(txn.get(), kTotalsKey));
+  if (raw.empty()) return IndexTotals{};
+  auto totals = decode_totals(raw);
+  if (!totals) return damaged("read totals");
+  return *totals;
+}
+
+Result<std::vector<IndexEntry>> LmdbIndex::entries_after(const std::optional<BlockId>& after,
+                                                         std::size_t count) {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+  MDB_cursor* raw_cursor = nullptr;
+  if (int rc = mdb_cursor_open(txn.get(), tables_.blocks, &raw_cursor); rc != 0) {
+    return failure(rc, "list blocks");
+  }
+  Cursor cursor(raw_cursor);
+  std::vector<IndexEntry> entries;
+  MDB_val key = after ? to_val(after->view()) : MDB_val{};
+  MDB_val value{};
+  int rc = mdb_cursor_get(cursor.get(), &key, &value, after ? MDB_SET_RANGE : MDB_FIRST);
+  if (rc == 0 && after && to_view(key) == after->view()) {
+    rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
+  }
+  while (rc == 0 && entries.size() < count) {
+    auto location = decode_location(to_view(value));
+    if (key.mv_size != BlockId::kSize || !location) return damaged("list blocks");
+    entries.push_back({BlockId::from(to_view(key)), *location});
+    rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
+  }
+  if (rc != 0 && rc != MDB_NOTFOUND) return failure(rc, "list blocks");
+  return entries;
+}
+
+int LmdbIndex::put(MDB_txn* txn, MDB_dbi table, ByteView key, ByteView value) {
+  MDB_val k = to_val(key);
+  MDB_val v = to_val(value);
+  return mdb_put(txn, table, &k, &v, 0);
+}
+
+void count_in(IndexTotals& totals, const BlockLocation& location) {
+  ++totals.block_count;
+  auto& bytes =
+      location.kind == BlockKind::kNode ? totals.node_plain_bytes : totals.data_plain_bytes;
+  bytes += location.plain_size;
+}
+
+void count_out(IndexTotals& totals, const BlockLocation& location) {
+  --totals.block_count;
+  auto& bytes =
+      location.kind == BlockKind::kNode ? totals.node_plain_bytes : totals.data_plain_bytes;
+  bytes -= location.plain_size;
+}
+
+int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries) {
+  MDB_val key = to_val(kTotalsKey);
+  MDB_val value{};
+  IndexTotals totals;
+  const int found = mdb_get(txn, tables_.meta, &key, &value);
+  if (found != 0 && found != MDB_NOTFOUND) return found;
+  if (found == 0) totals = decode_totals(to_view(value)).value_or(IndexTotals{});
+  // In order of id: neighbours share pages, so that fewer of them are touched twice.
+  std::vector<const IndexEntry*> sorted;
+  sorted.reserve(entries.size());
+  for (const IndexEntry& entry : entries) sorted.push_back(&entry);
+  std::ranges::sort(sorted, {}, [](const IndexEntry* entry) { return entry->id; });
+  for (const IndexEntry* entry : sorted) {
+    const Bytes encoded = encode_location(entry->location);
+    key = to_val(entry->id.view());
+    value = to_val(encoded);
+    int rc = mdb_put(txn, tables_.blocks, &key, &value, MDB_NOOVERWRITE);
+    if (rc == MDB_KEYEXIST) {
+      if (auto moved = decode_location(to_view(value))) count_out(totals, *moved);
+      rc = put(txn, tables_.blocks, entry->id.view(), encoded);
+    }
+    if (rc != 0) return rc;
+    count_in(totals, entry->location);
+  }
+  return put(txn, tables_.meta, kTotalsKey, encode_totals(totals));
+}
+
+int LmdbIndex::apply(MDB_txn* txn, const IndexCommit& change) {
+  if (!change.entries.empty()) {
+    if (int rc = apply_entries(txn, change.entries); rc != 0) return rc;
+  }
+  for (const PackRow& row : change.packs) {
+    int rc = put(txn, tables_.packs, encode_pack_number(row.number), encode_pack_row(row));
+    if (rc != 0) return rc;
+  }
+  for (PackNumber number : change.packs_gone) {
+    const Bytes encoded = encode_pack_number(number);
+    MDB_val key = to_val(encoded);
+    int rc = mdb_del(txn, tables_.packs, &key, nullptr);
+    if (rc != 0 && rc != MDB_NOTFOUND) return rc;
+  }
+  if (!change.head) return 0;
+  return put(txn, tables_.meta, kHeadKey, encode_head(*change.head));
+}
+
+int LmdbIndex::try_commit(const IndexCommit& change) {
+  MDB_txn* raw = nullptr;
+  if (int rc = mdb_txn_begin(env_.get(), nullptr, 0, &raw); rc != 0) return rc;
+  Txn txn(raw);
+  if (int rc = apply(txn.get(), change); rc != 0) return rc;
+  return mdb_txn_commit(txn.release());  // frees the transaction, whatever it returns
+}
+
+int LmdbIndex::grow() {
+  WriteLock lock(growing_);
+  MDB_envinfo info{};
+  if (int rc = mdb_env_info(env_.get(), &info); rc != 0) return rc;
+  return mdb_env_set_mapsize(env_.get(), info.me_mapsize * 2);
+}
+
+Status LmdbIndex::commit(const IndexCommit& change) {
+  if (!env_) return fail(Errc::kBroken, 0, "use the index after it was closed", path_);
+  while (true) {
+    int rc = 0;
+    {
+      ReadLock lock(growing_);
+      rc = try_commit(change);
+    }
+    if (rc == MDB_MAP_FULL) {
+      if (rc = grow(); rc == 0) continue;
+    }
+    return rc == 0 ? ok() : failure(rc, "commit to index");
+  }
+}
+
+Status LmdbIndex::close() {
+  WriteLock lock(growing_);
+  env_.reset();
+  return ok();
+}
+
+Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size) {
+  auto failed = [&](int rc, std::string_view tried) {
+    const bool by_system = rc > 0;
+    std::string text(tried);
+    if (!by_system) text += std::string(": ") + mdb_strerror(rc);
+    return fail(by_system ? errc_for(rc) : Errc::kIndexDamaged, by_system ? rc : 0, text, path);
+  };
+  MDB_env* raw = nullptr;
+  if (int rc = mdb_env_create(&raw); rc != 0) return failed(rc, "open index");
+  Env env(raw);
+  constexpr MDB_dbi kTables = 3;
+  if (int rc = mdb_env_set_maxdbs(raw, kTables); rc != 0) return failed(rc, "open index");
+  if (int rc = mdb_env_set_maxreaders(raw, kReadersMax); rc != 0) return failed(rc, "open index");
+  if (int rc = mdb_env_set_mapsize(raw, map_size); rc != 0) return failed(rc, "open index");
+  // NOTLS: a transaction belongs to its call, not to its thread. NORDAHEAD: lookups are random.
+  constexpr unsigned kFlags = MDB_NOSUBDIR | MDB_NOTLS | MDB_NORDAHEAD;
+  if (int rc = mdb_env_open(raw, path.c_str(), kFlags, kFileMode); rc != 0) {
+    return failed(rc, "open index");
+  }
+  return std::make_unique<LmdbIndex>(path, std::move(env));
+}
+
+Result<bool> file_exists(const std::string& path) {
+  struct ::stat st {};
+  if (::stat(path.c_str(), &st) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return fail(errc_for(errno), errno, "stat index", path);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Index>> create_lmdb_index(const std::string& path,
+                                                 std::uint64_t map_size_bytes) {
+  TRY_ASSIGN(bool there, file_exists(path));
+  if (there) return fail(Errc::kStoreExists, 0, "create index", path);
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes));
+  TRY(index->start(true));
+  return index;
+}
+
+Result<std::unique_ptr<Index>> open_lmdb_index(const std::string& path,
+                                               std::uint64_t map_size_bytes) {
+  TRY_ASSIGN(bool there, file_exists(path));
+  if (!there) return fail(Errc::kIndexDamaged, 0, "open index: there is none", path);
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes));
+  TRY(index->start(false));
+  return index;
+}
+
+}  // namespace amberfs

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rebuilding: the index made anew from the packs alone.
+// Which head: the one with the highest sequence whose commit is whole. The packs of a commit are
+// synced after its head frame was appended and before anything is appended behind it, so a head
+// frame may stand behind bytes that a crash lost only if it is the last one of an unsealed pack.
+// Such a head is taken only when there is no other.
+#include "blockstore/block_store.h"
+#include "blockstore/index.h"
+#include "blockstore/pack_files.h"
+#include "blockstore/pack_reader.h"
+#include "blockstore/pack_scan.h"
+#include "blockstore/pack_store.h"
+
+#include <algorithm>
+
+namespace amberfs {
+namespace {
+
+// Entries of one transaction: each is durable, so few and large ones are faster.
+constexpr std::size_t kEntriesAtOnce = 1U << 16;
+
+struct FoundPack {
+  PackId id{};
+  std::int64_t created_ns = 0;
+  std::string path;
+  std::unique_ptr<File> file;
+};
+
+// The best head so far, and the best of those that are not known to be whole.
+struct Heads {
+  std::optional<HeadRecord> whole;
+  std::optional<HeadRecord> doubtful;
+  std::uint64_t sequence_max = 0;
+
+  static void keep_newer(std::optional<HeadRecord>& best, const HeadRecord& record) {
+    if (!best || record.sequence >= best->sequence) best = record;
+  }
+};
+
+class Rebuild {
+ public:
+  Rebuild(Io& io, const std::string& directory, Index& index)
+      : io_(io), packs_directory_(packs_directory_of(directory)), index_(index) {}
+
+  Result<RebuildReport> run();
+
+ private:
+  class Visitor;
+  Result<std::vector<FoundPack>> open_packs();
+  Status take_in(const FoundPack& pack, PackNumber number);
+  Status publish_head();
+  void add_damage(const FoundPack& pack, const FrameGap& gap);
+
+  Io& io_;
+  const std::string packs_directory_;
+  Index& index_;
+  Heads heads_;
+  RebuildReport report_;
+};
+
+class Rebuild::Visitor final : public FrameVisitor {
+ public:
+  Visitor(Rebuild& rebuild, PackNumber number, bool sealed)
+      : rebuild_(rebuild), number_(number), sealed_(sealed) {}
+
+  Status on_frame(const FrameSpot& spot, ByteView stored) override {
+    end = spot.offset + frame_size(spot.header);
+    if (spot.header.type == FrameType::kHead) return on_head(stored);
+    change.entries.push_back({spot.header.id,
+                              {.pack = number_,
+                               .offset = spot.offset,
+                               .stored_size = spot.header.stored_size,
+                               .plain_size = spot.header.plain_size,
+                               .kind = BlockKind{static_cast<std::uint8_t>(spot.header.type)},
+                               .codec = spot.header.codec}});
+    if (change.entries.size() < kEntriesAtOnce) return ok();
+    TRY(rebuild_.index_.commit(change));
+    change.entries.clear();
+    return ok();
+  }
+
+  Status on_gap(const FrameGap& gap) override {
+    gaps.push_back(gap);
+    gap_since_head_ = true;
+    return ok();
+  }
+
+  // A head with another one behind it in its pack was published.
+  void settle_doubtful(bool whole) {
+    if (!doubtful_) return;
+    Heads::keep_newer(whole ? rebuild_.heads_.whole : rebuild_.heads_.doubtful, *doubtful_);
+    doubtful_.reset();
+  }
+
+  std::uint64_t end = kPackHeaderSize;  // of the last valid frame
+  std::vector<FrameGap> gaps;
+  IndexCommit change;
+
+ private:
+  Status on_head(ByteView stored) {
+    auto record = decode_head(stored);
+    if (!record) return ok();  // not one that this version writes; its checksum holds, so no damage
+    settle_doubtful(true);
+    Heads& heads = rebuild_.heads_;
+    heads.sequence_max = std::max(heads.sequence_max, record->sequence);
+    if (sealed_ || !gap_since_head_) {
+      Heads::keep_newer(heads.whole, *record);
+    } else {
+      doubtful_ = *std::move(record);
+    }
+    gap_since_head_ = false;
+    return ok();
+  }
+
+  Rebuild& rebuild_;
+  const PackNumber number_;
+  const bool sealed_;
+  bool gap_since_head_ = false;
+  std::optional<HeadRecord> doubtful_;
+};
+
+Result<RebuildReport> Rebuild::run() {
+  TRY_ASSIGN(std::vector<FoundPack> packs, open_packs());
+  PackNumber number = 1;
+  for (FoundPack& pack : packs) {
+    TRY(take_in(pack, number++));
+    pack.file.reset();
+  }
+  TRY(publish_head());
+  TRY_ASSIGN(IndexTotals totals, index_.totals());
+  report_.blocks = totals.block_count;
+  return std::move(report_);
+}
+
+// In order of making: where a block is stored twice, the later copy is the one that was wanted.
+Result<std::vector<FoundPack>> Rebuild::open_packs() {
+  TRY_ASSIGN(std::vector<PackId> ids, list_packs(io_, packs_directory_));
+  std::vector<FoundPack> packs;
+  for (const PackId& id : ids) {
+    FoundPack pack;
+    pack.id = id;
+    pack.path = packs_directory_ + "/" + pack_file_name(id);
+    TRY_ASSIGN(pack.file, io_.open(pack.path, OpenMode::kRead));
+    TRY_ASSIGN(std::uint64_t size, pack.file->size());
+    if (size <= kPackHeaderSize) {
+      report_.torn_bytes += size;  // a crash while the pack was made
+      continue;
+    }
+    auto header = read_pack_header(*pack.file);
+    if (!header && header.error().code == Errc::kNewerFormat) {
+      return fail(std::move(header).error());
+    }
+    if (header && header->id == id) {
+      pack.created_ns = header->created_ns;
+    } else {
+      // The frames say by themselves that they belong to the pack that the file is named after.
+      add_damage(pack, {0, kPackHeaderSize,
+                        header ? "pack header names another pack" : header.error().tried});
+    }
+    pack.file.reset();  // a store has more packs than a process may open files
+    packs.push_back(std::move(pack));
+  }
+  std::ranges::stable_sort(packs, {}, &FoundPack::created_ns);
+  return packs;
+}
+
+void Rebuild::add_damage(const FoundPack& pack, const FrameGap& gap) {
+  report_.damage.push_back({pack.path, gap.begin, gap.end - gap.begin, std::nullopt, gap.what});
+}
+
+Status Rebuild::take_in(const FoundPack& pack, PackNumber number) {
+  TRY_ASSIGN(auto file, io_.open(pack.path, OpenMode::kRead));
+  TRY_ASSIGN(std::uint64_t size, file->size());
+  auto footer = read_footer(*file, pack.id);
+  ScanRange range{.begin = kPackHeaderSize, .end = size, .footer = nullptr};
+  if (footer) {
+    range.end = footer->offset;
+    range.footer = &footer->frames;
+  }
+  Visitor visitor(*this, number, footer.has_value());
+  TRY(scan_frames(*file, pack.id, range, visitor));
+  visitor.settle_doubtful(false);
+  for (const FrameGap& gap : visitor.gaps) {
+    if (!footer && gap.end == size) {
+      report_.torn_bytes += gap.end - gap.begin;
+      continue;
+    }
+    add_damage(pack, gap);
+    if (!footer) continue;
+    for (const FrameSpot& spot : footer->frames) {
+      if (spot.offset == gap.begin && spot.header.type != FrameType::kHead) {
+        report_.damage.back().block = spot.header.id;
+      }
+    }
+  }
+  if (!footer && visitor.end == kPackHeaderSize) return ok();  // nothing in it can be read
+  ++report_.packs;
+  visitor.change.packs.push_back(
+      {number, pack.id, footer ? size : visitor.end, footer.has_value()});
+  return index_.commit(visitor.change);
+}
+
+Status Rebuild::publish_head() {
+  const auto& doubtful = heads_.doubtful;
+  std::optional<HeadRecord> head = heads_.whole ? heads_.whole : doubtful;
+  report_.head_found = head.has_value();
+  if (heads_.whole && doubtful && doubtful->sequence > heads_.whole->sequence) {
+    report_.damage.push_back({packs_directory_, 0, 0, std::nullopt,
+                              "the newest head stands behind damaged bytes: the one before it "
+                              "was taken"});
+  }
+  if (!head) return ok();
+  // What is published next must be newer than everything that stands in the packs.
+  head->sequence = heads_.sequence_max;
+  IndexCommit change;
+  change.head = std::move(head);
+  return index_.commit(change);
+}
+
+Status unlink_if_there(Io& io, const std::string& path) {
+  TRY_ASSIGN(bool there, io.exists(path));
+  return there ? io.unlink(path) : ok();
+}
+
+}  // namespace
+
+Result<RebuildReport> BlockStore::rebuild_index(Io& io, const std::string& directory,
+                                                const BlockStoreOptions& options) {
+  TRY_ASSIGN(bool is_store, io.exists(packs_directory_of(directory)));
+  if (!is_store) return fail(Errc::kNotAStore, 0, "rebuild index", directory);
+  const std::string index_directory = directory + "/" + std::string(kIndexDirectory);
+  const std::string index_path = directory + "/" + std::string(kIndexFile);
+  const std::string beside = index_directory + "/rebuild.mdb";
+  TRY(io.make_directory(index_directory));
+  TRY(unlink_if_there(io, beside));
+  TRY(unlink_if_there(io, index_lock_path(beside)));
+
+  TRY_ASSIGN(auto index, create_lmdb_index(beside, options.index_map_size_bytes));
+  TRY_ASSIGN(RebuildReport report, Rebuild(io, directory, *index).run());
+  TRY(index->close());
+
+  TRY(unlink_if_there(io, index_lock_path(index_path)));
+  TRY(io.rename(beside, index_path));
+  TRY(unlink_if_there(io, index_lock_path(beside)));
+  TRY(io.sync_directory(index_directory));
+  return report;
+}
+
+}  // namespace amberfs

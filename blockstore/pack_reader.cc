@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockstore/pack_reader.h"
+
+#include "blockstore/base/coding.h"
+
+#include <array>
+
+namespace amberfs {
+namespace {
+
+// What is wrong with the bytes becomes what is wrong with the file.
+std::unexpected<Error> at_offset(Error error, const File& file, std::uint64_t offset) {
+  error.object = file.path() + " at " + std::to_string(offset);
+  return fail(std::move(error));
+}
+
+Result<Bytes> read_range(File& file, std::uint64_t offset, std::size_t size) {
+  Bytes bytes;
+  Status status;
+  bytes.resize_and_overwrite(size, [&](char* target, std::size_t wanted) {
+    status = file.pread_exact(target, wanted, offset);
+    return status ? wanted : 0;
+  });
+  if (!status) return fail(std::move(status).error());
+  return bytes;
+}
+
+}  // namespace
+
+Result<PackHeader> read_pack_header(File& file) {
+  std::array<char, kPackHeaderSize> raw{};
+  TRY_ASSIGN(std::size_t got, file.pread_some(raw.data(), raw.size(), 0));
+  auto header = decode_pack_header({raw.data(), got});
+  if (!header) return at_offset(std::move(header).error(), file, 0);
+  return header;
+}
+
+Status check_pack_header(File& file, const PackId& id) {
+  TRY_ASSIGN(PackHeader header, read_pack_header(file));
+  if (header.id != id) {
+    return fail(Errc::kCorrupt, 0, "pack header names another pack", file.path());
+  }
+  return ok();
+}
+
+Result<Footer> read_footer(File& file, const PackId& id) {
+  TRY_ASSIGN(std::uint64_t size, file.size());
+  if (size < kPackHeaderSize + kTrailerSize) {
+    return fail(Errc::kCorrupt, 0, "pack trailer is missing", file.path());
+  }
+  TRY_ASSIGN(Bytes raw_trailer, read_range(file, size - kTrailerSize, kTrailerSize));
+  auto trailer = decode_trailer(raw_trailer, size);
+  if (!trailer) return at_offset(std::move(trailer).error(), file, size - kTrailerSize);
+  const std::uint64_t offset = trailer->footer_offset;
+  TRY_ASSIGN(Bytes raw, read_range(file, offset, size - offset));
+  auto frames = decode_footer(id, raw, *trailer);
+  if (!frames) return at_offset(std::move(frames).error(), file, offset);
+  return Footer{offset, *std::move(frames)};
+}
+
+Result<Bytes> read_block(File& file, const PackId& id, const FrameSpot& spot) {
+  TRY_ASSIGN(Bytes raw, read_range(file, spot.offset, frame_size(spot.header)));
+  auto header = decode_frame_header(raw);
+  if (!header) return at_offset(std::move(header).error(), file, spot.offset);
+  const ByteView stored = ByteView(raw).substr(kFrameHeaderSize);
+  if (header->stored_size != stored.size() || header->id != spot.header.id) {
+    return at_offset({Errc::kCorrupt, 0, "frame is not the one the index names", {}}, file,
+                     spot.offset);
+  }
+  if (Status checked = check_frame(id, raw, stored); !checked) {
+    return at_offset(std::move(checked).error(), file, spot.offset);
+  }
+  if (header->codec == Codec::kRaw && header->plain_size == stored.size()) {
+    raw.erase(0, kFrameHeaderSize);  // moves the bytes in place of a second allocation
+    return raw;
+  }
+  auto plain = decode_block(header->codec, stored, header->plain_size);
+  if (!plain) return at_offset(std::move(plain).error(), file, spot.offset);
+  return plain;
+}
+
+}  // namespace amberfs

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Putting and getting blocks.
+#include "blockstore/pack_store.h"
+
+#include "blockstore/base/log.h"
+#include "blockstore/pack_reader.h"
+#include "blockstore/verify.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace amberfs {
+namespace {
+
+// Remembering that blocks are damaged is a help, not a promise: it is bounded.
+constexpr std::size_t kDamagedMax = 1U << 20;
+
+}  // namespace
+
+Result<BlockId> PackStore::put(ByteView bytes, BlockKind kind) {
+  if (bytes.size() > kBlockSizeMax) return fail(Errc::kBadRequest, 0, "put: block too large");
+  const BlockId id{sha256(bytes)};
+  PutClaims::Claim claim(claims_, id);
+  TRY_ASSIGN(bool stored_already, is_stored(id));
+  if (stored_already) {
+    ++dedup_hits_;
+    return id;
+  }
+  thread_local Bytes buffer;
+  const Encoded encoded = encode_block(bytes, options_.zstd_level, buffer);
+  const FrameHeader header{.type = FrameType{static_cast<std::uint8_t>(kind)},
+                           .codec = encoded.codec,
+                           .stored_size = static_cast<std::uint32_t>(encoded.stored.size()),
+                           .plain_size = static_cast<std::uint32_t>(bytes.size()),
+                           .id = id};
+  TRY(append_block(header, encoded.stored));
+  return id;
+}
+
+// A block that is known to be damaged counts as missing, so that it is stored again.
+Result<bool> PackStore::is_stored(const BlockId& id) {
+  {
+    ReadLock lock(mu_);
+    if (pending_.contains(id) || committing_.contains(id)) {
+      ++puts_;
+      return true;
+    }
+    if (damaged_.contains(id)) return false;
+  }
+  TRY_ASSIGN(auto location, index_->lookup(id));
+  return location.has_value();
+}
+
+Status PackStore::append_block(const FrameHeader& header, ByteView stored) {
+  // The checksum runs over all the bytes, so it is made without the lock, for the pack that is
+  // open now; append_frame() makes it again should another one be open by then.
+  std::optional<PackId> pack;
+  {
+    MutexLock lock(write_mu_);
+    if (open_.writer) pack = open_.writer->id();
+  }
+  Bytes raw_header;
+  if (pack) raw_header = encode_frame_header(*pack, header, stored);
+
+  MutexLock lock(write_mu_);
+  if (closed_) return fail(Errc::kBroken, 0, "put after close", directory_);
+  Status opened = ensure_open_pack();
+  if (opened && pack != open_.writer->id()) {
+    raw_header = encode_frame_header(open_.writer->id(), header, stored);
+  }
+  Result<std::uint64_t> offset = fail(Error{});
+  if (opened) offset = open_.writer->append(header, raw_header, stored);
+  if (!opened || !offset) {
+    Error error = opened ? std::move(offset).error() : std::move(opened).error();
+    fail_put(error);
+    return fail(std::move(error));
+  }
+  WriteLock pending_lock(mu_);
+  ++puts_;
+  pending_[header.id] = {.pack = open_.number,
+                         .offset = *offset,
+                         .stored_size = header.stored_size,
+                         .plain_size = header.plain_size,
+                         .kind = BlockKind{static_cast<std::uint8_t>(header.type)},
+                         .codec = header.codec};
+  return ok();
+}
+
+// A pack that can take one more frame. A new pack is made known to the index before anything is
+// written to it, so that a crash never leaves frames in a pack that nobody knows.
+Status PackStore::ensure_open_pack() {
+  if (open_.writer && open_.writer->length() >= options_.pack_size_bytes) {
+    full_.push_back(std::exchange(open_, {}));
+  }
+  if (open_.writer) return ok();
+  while (!continued_.empty()) {
+    open_ = std::move(continued_.back());
+    continued_.pop_back();
+    if (open_.writer->length() < options_.pack_size_bytes) return ok();
+    full_.push_back(std::exchange(open_, {}));
+  }
+  if (!fresh_.writer) {
+    TRY_ASSIGN(fresh_.writer, PackWriter::create(io_, packs_directory_));
+    fresh_.number = next_number_++;
+  }
+  const PackRow row{fresh_.number, fresh_.writer->id(), kPackHeaderSize, false};
+  IndexCommit change;
+  change.packs.push_back(row);
+  TRY(index_->commit(change));
+  open_ = std::exchange(fresh_, {});
+  WriteLock lock(mu_);
+  packs_[row.number] = row;
+  return ok();
+}
+
+Result<std::optional<BlockLocation>> PackStore::find_location(const BlockId& id) {
+  {
+    ReadLock lock(mu_);
+    if (auto it = pending_.find(id); it != pending_.end()) return std::optional(it->second);
+    if (auto it = committing_.find(id); it != committing_.end()) return std::optional(it->second);
+  }
+  return index_->lookup(id);
+}
+
+Result<PackId> PackStore::pack_id_of(PackNumber number) {
+  ReadLock lock(mu_);
+  auto it = packs_.find(number);
+  if (it == packs_.end()) {
+    return fail(Errc::kIndexDamaged, 0, "get block: no pack " + std::to_string(number), directory_);
+  }
+  return it->second.id;
+}
+
+Result<BlockData> PackStore::load(const BlockId& id) {
+  TRY_ASSIGN(auto location, find_location(id));
+  if (!location) return fail(Errc::kBlockMissing, 0, "get block", id.to_hex());
+  TRY_ASSIGN(PackId pack, pack_id_of(location->pack));
+  FrameSpot spot{location->offset, {}};
+  spot.header.stored_size = location->stored_size;
+  spot.header.id = id;
+  auto file = files_.open(pack);
+  Result<Bytes> bytes = fail(Error{});
+  if (file) bytes = read_block(**file, pack, spot);
+  if (!file || !bytes) {
+    Error error = file ? std::move(bytes).error() : std::move(file).error();
+    if (error.code == Errc::kCorrupt || error.code == Errc::kIo) mark_damaged(id);
+    return fail(std::move(error));
+  }
+  auto data = std::make_shared<const Bytes>(*std::move(bytes));
+  cache_.insert(id, data);
+  return data;
+}
+
+void PackStore::mark_damaged(const BlockId& id) {
+  WriteLock lock(mu_);
+  if (damaged_.size() < kDamagedMax) damaged_.insert(id);
+}
+
+Result<BlockData> PackStore::get(const BlockId& id) {
+  if (BlockData cached = cache_.find(id)) return cached;
+  return load(id);
+}
+
+Result<bool> PackStore::contains(const BlockId& id) {
+  TRY_ASSIGN(auto location, find_location(id));
+  return location.has_value();
+}
+
+Status PackStore::read(const BlockId& id, std::uint64_t offset, char* target, std::size_t size) {
+  TRY_ASSIGN(BlockData data, get(id));
+  if (offset > data->size() || size > data->size() - offset) {
+    return fail(Errc::kCorrupt, 0, "read past the end of block", id.to_hex());
+  }
+  if (size > 0) std::memcpy(target, data->data() + offset, size);
+  return ok();
+}
+
+void PackStore::prefetch(std::span<const BlockId> ids) {
+  std::vector<BlockId> wanted;
+  for (const BlockId& id : ids) {
+    if (!cache_.contains(id)) wanted.push_back(id);
+  }
+  read_ahead_.request(wanted);
+}
+
+Result<Bytes> PackStore::head() {
+  TRY_ASSIGN(HeadRecord record, index_->head());
+  return record.head;
+}
+
+Result<BlockStoreStats> PackStore::stats() {
+  TRY_ASSIGN(IndexTotals totals, index_->totals());
+  BlockStoreStats stats;
+  stats.block_count = totals.block_count;
+  stats.data_plain_bytes = totals.data_plain_bytes;
+  stats.node_plain_bytes = totals.node_plain_bytes;
+  stats.plain_bytes = totals.data_plain_bytes + totals.node_plain_bytes;
+  stats.cache_bytes = cache_.size_bytes();
+  stats.cache_hits = cache_.hits();
+  stats.cache_misses = cache_.misses();
+  stats.dedup_hits = dedup_hits_;
+  ReadLock lock(mu_);
+  stats.pack_count = packs_.size();
+  for (const auto& [number, row] : packs_) stats.pack_bytes += row.length;
+  return stats;
+}
+
+Result<std::vector<Damage>> PackStore::verify(const VerifyOptions& options) {
+  TRY_ASSIGN(auto damage, verify_packs(io_, packs_directory_, *index_, options));
+  for (const Damage& finding : damage) {
+    if (finding.block) mark_damaged(*finding.block);
+  }
+  return damage;
+}
+
+}  // namespace amberfs

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// PackStore: BlockStore on packs and an index. See block_store.h for what it promises.
+// Flow:    block_store.cc opens; pack_store.cc puts and gets; pack_store_publish.cc publishes and
+//          recovers from failed writes; verify.cc and index_rebuild.cc look at everything.
+// State:   a block is in pending_ (put, not in a publish yet), then in committing_ (a publish is
+//          making it durable), then in the index. A reader looks in this order, and a block leaves
+//          one place only after it is in the next.
+// Threads: as of BlockStore. Locks, in this order: publish_mu_, write_mu_, mu_.
+// Owns:    the index, the open pack, the cache; borrows Io.
+#pragma once
+
+#include "blockstore/block_cache.h"
+#include "blockstore/block_store.h"
+#include "blockstore/index.h"
+#include "blockstore/pack_files.h"
+#include "blockstore/pack_writer.h"
+#include "blockstore/put_claims.h"
+#include "blockstore/read_ahead.h"
+
+#include <atomic>
+#include <unordered_map>
+#include <unordered_set>
+
+namespace amberfs {
+
+class PackStore final : public BlockStore {
+ public:
+  // `index` is open already; tests give one of their own.
+  [[nodiscard]] static Result<std::unique_ptr<PackStore>> open(Io& io, const std::string& directory,
+                                                               const BlockStoreOptions& options,
+                                                               std::unique_ptr<Index> index);
+  ~PackStore() override;
+
+  Result<BlockId> put(ByteView bytes, BlockKind kind) override;
+  Result<BlockData> get(const BlockId& id) override;
+  Result<bool> contains(const BlockId& id) override;
+  Result<Bytes> head() override;
+  Status publish(ByteView head) override;
+  void abandon() override;
+  Status read(const BlockId& id, std::uint64_t offset, char* target, std::size_t size) override;
+  void prefetch(std::span<const BlockId> ids) override;
+  Result<std::vector<Damage>> verify(const VerifyOptions& options) override;
+  Result<BlockStoreStats> stats() override;
+  Status close() override;
+
+ private:
+  struct OpenPack {
+    PackNumber number = 0;
+    std::shared_ptr<PackWriter> writer;
+  };
+  struct PublishedPack {
+    OpenPack pack;
+    std::uint64_t length = 0;  // up to where this publish makes it durable
+    bool seals = false;
+  };
+  // What one publish makes durable.
+  struct Publish {
+    std::vector<PublishedPack> packs;
+    IndexCommit change;
+    std::uint64_t puts_before = 0;
+  };
+  using Pending = std::unordered_map<BlockId, BlockLocation>;
+
+  PackStore(Io& io, const std::string& directory, const BlockStoreOptions& options,
+            std::unique_ptr<Index> index);
+
+  // Opening.
+  [[nodiscard]] Status recover();
+  [[nodiscard]] Status continue_unsealed(const PackRow& row) REQUIRES(write_mu_);
+  [[nodiscard]] Status clear_unknown(const PackId& id);
+
+  // Reading.
+  [[nodiscard]] Result<std::optional<BlockLocation>> find_location(const BlockId& id);
+  [[nodiscard]] Result<PackId> pack_id_of(PackNumber number);
+  [[nodiscard]] Result<BlockData> load(const BlockId& id);
+  void mark_damaged(const BlockId& id);
+
+  // Writing.
+  [[nodiscard]] Result<bool> is_stored(const BlockId& id);
+  [[nodiscard]] Status append_block(const FrameHeader& header, ByteView stored);
+  [[nodiscard]] Status ensure_open_pack() REQUIRES(write_mu_);
+
+  // Publishing.
+  [[nodiscard]] Result<bool> begin_publish(ByteView head, Publish& publish);
+  [[nodiscard]] Status append_head(const HeadRecord& record) REQUIRES(write_mu_);
+  void collect_packs(Publish& publish) REQUIRES(write_mu_);
+  [[nodiscard]] Status make_packs_durable(Publish& publish);
+  void finish_publish(const Publish& publish);
+
+  // After a failed write: what was not published is forgotten, and the packs are left behind.
+  enum class CutOff { kNo, kYes };
+  void fail_put(const Error& error) REQUIRES(write_mu_);
+  void fail_publish(const Publish& publish, const Error& error, CutOff cut_off);
+  void forget_unpublished(bool also_committing);
+  void leave_pack(const OpenPack& pack, CutOff cut_off) REQUIRES(write_mu_);
+  void discard_empty(const OpenPack& pack) REQUIRES(write_mu_);
+
+  Io& io_;
+  const std::string directory_;
+  const std::string packs_directory_;
+  const BlockStoreOptions options_;
+  const std::unique_ptr<Index> index_;
+
+  BlockCache cache_;
+  PackFiles files_;
+  PutClaims claims_;
+  std::atomic<std::uint64_t> dedup_hits_ = 0;
+  // Blocks put or found unpublished; tells a failed publish whether somebody else relied on them.
+  std::atomic<std::uint64_t> puts_ = 0;
+
+  Mutex publish_mu_;
+
+  Mutex write_mu_;  // held while a frame is written, not while it is hashed or synced
+  OpenPack open_ GUARDED_BY(write_mu_);
+  OpenPack fresh_ GUARDED_BY(write_mu_);              // made, but the index does not know it yet
+  std::vector<OpenPack> full_ GUARDED_BY(write_mu_);  // to be sealed by the next publish
+  std::vector<OpenPack> continued_ GUARDED_BY(write_mu_);  // unsealed, from before the store opened
+  PackNumber next_number_ GUARDED_BY(write_mu_) = 1;
+  HeadRecord published_ GUARDED_BY(write_mu_);
+  std::uint64_t last_sequence_ GUARDED_BY(write_mu_) = 0;  // also of publishes that failed
+  std::optional<Error> failed_ GUARDED_BY(write_mu_);
+  bool publishing_ GUARDED_BY(write_mu_) = false;
+  bool head_known_ GUARDED_BY(write_mu_) = true;  // false after a failed index commit
+  bool closed_ GUARDED_BY(write_mu_) = false;
+
+  SharedMutex mu_;
+  Pending pending_ GUARDED_BY(mu_);
+  Pending committing_ GUARDED_BY(mu_);
+  std::unordered_map<PackNumber, PackRow> packs_ GUARDED_BY(mu_);  // lengths as published
+  // Known not to be readable: put() stores them again.
+  std::unordered_set<BlockId> damaged_ GUARDED_BY(mu_);
+
+  ReadAhead read_ahead_;  // last: its threads use all of the above
+};
+
+[[nodiscard]] inline std::string packs_directory_of(const std::string& directory) {
+  return directory + "/packs";
+}
+
+}  // namespace amberfs

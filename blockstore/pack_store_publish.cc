@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publishing: pack bytes first, then index and head in one transaction; and what follows when a
+// write fails on the way.
+#include "blockstore/base/log.h"
+#include "blockstore/pack_store.h"
+
+#include <utility>
+
+namespace amberfs {
+
+Status PackStore::publish(ByteView head) {
+  if (head.size() > kHeadSizeMax) return fail(Errc::kBadRequest, 0, "publish: head too large");
+  MutexLock publish_lock(publish_mu_);
+  Publish publish;
+  TRY_ASSIGN(bool needed, begin_publish(head, publish));
+  if (!needed) return ok();
+  if (Status durable = make_packs_durable(publish); !durable) {
+    fail_publish(publish, durable.error(), CutOff::kYes);
+    return durable;
+  }
+  if (Status committed = index_->commit(publish.change); !committed) {
+    // It may have reached the disk all the same, so nothing it may name is cut off.
+    fail_publish(publish, committed.error(), CutOff::kNo);
+    return committed;
+  }
+  finish_publish(publish);
+  return ok();
+}
+
+// Appends the head frame and takes everything put so far. False: there is nothing to publish.
+Result<bool> PackStore::begin_publish(ByteView head, Publish& publish) {
+  MutexLock write_lock(write_mu_);
+  if (closed_) return fail(Errc::kBroken, 0, "publish after close", directory_);
+  if (failed_) return fail(*std::exchange(failed_, std::nullopt));
+  {
+    ReadLock lock(mu_);
+    if (pending_.empty() && full_.empty() && head_known_ && head == published_.head) return false;
+  }
+  // Never the same twice, so that the heads of a failed publish and of the next one differ.
+  const HeadRecord record{++last_sequence_, Bytes(head)};
+  if (Status appended = append_head(record); !appended) {
+    fail_put(appended.error());
+    failed_.reset();  // this call reports it
+    return fail(std::move(appended).error());
+  }
+  collect_packs(publish);
+  publish.change.head = record;
+  WriteLock lock(mu_);
+  publish.puts_before = puts_;
+  committing_ = std::exchange(pending_, {});
+  publish.change.entries.reserve(committing_.size());
+  for (const auto& [id, location] : committing_) publish.change.entries.push_back({id, location});
+  publishing_ = true;
+  return true;
+}
+
+Status PackStore::append_head(const HeadRecord& record) {
+  TRY(ensure_open_pack());
+  const Bytes plain = encode_head(record);
+  const auto size = static_cast<std::uint32_t>(plain.size());
+  const FrameHeader header{.type = FrameType::kHead,
+                           .stored_size = size,
+                           .plain_size = size,
+                           .id = BlockId{sha256(plain)}};
+  const Bytes raw_header = encode_frame_header(open_.writer->id(), header, plain);
+  TRY(open_.writer->append(header, raw_header, plain));
+  return ok();
+}
+
+void PackStore::collect_packs(Publish& publish) {
+  for (OpenPack& pack : full_) {
+    const std::uint64_t length = pack.writer->length();
+    publish.packs.push_back({std::move(pack), length, true});
+  }
+  full_.clear();
+  const std::uint64_t length = open_.writer->length();
+  const bool full = length >= options_.pack_size_bytes;
+  publish.packs.push_back({open_, length, full});
+  if (full) open_ = {};
+}
+
+Status PackStore::make_packs_durable(Publish& publish) {
+  for (PublishedPack& published : publish.packs) {
+    PackWriter& writer = *published.pack.writer;
+    if (published.seals) {
+      TRY(writer.seal());
+      published.length = writer.length();
+    } else {
+      TRY(writer.sync());
+    }
+    publish.change.packs.push_back(
+        {published.pack.number, writer.id(), published.length, published.seals});
+  }
+  return ok();
+}
+
+void PackStore::finish_publish(const Publish& publish) {
+  MutexLock write_lock(write_mu_);
+  publishing_ = false;
+  published_ = *publish.change.head;
+  head_known_ = true;
+  for (const PublishedPack& published : publish.packs) {
+    if (!published.seals) continue;
+    // Its bytes were synced: there is nothing left to lose.
+    if (Status closed = published.pack.writer->close(); !closed) {
+      log_warning("closing a sealed pack failed: {}", closed.error().to_string());
+    }
+  }
+  WriteLock lock(mu_);
+  for (const auto& [id, location] : committing_) damaged_.erase(id);
+  committing_.clear();
+  for (const PackRow& row : publish.change.packs) packs_[row.number] = row;
+}
+
+void PackStore::abandon() {
+  MutexLock lock(write_mu_);
+  failed_.reset();
+}
+
+void PackStore::fail_put(const Error& error) {
+  log_error("a pack could not be written, the commit must start again: {}", error.to_string());
+  failed_ = error;
+  forget_unpublished(false);
+  // A publish that is under way may need what it appended to these packs.
+  const CutOff cut_off = publishing_ ? CutOff::kNo : CutOff::kYes;
+  for (const OpenPack& pack : std::exchange(full_, {})) leave_pack(pack, cut_off);
+  leave_pack(std::exchange(open_, {}), cut_off);
+}
+
+void PackStore::fail_publish(const Publish& publish, const Error& error, CutOff cut_off) {
+  log_error("a commit could not be published: {}", error.to_string());
+  MutexLock write_lock(write_mu_);
+  publishing_ = false;
+  if (cut_off == CutOff::kNo) head_known_ = false;
+  forget_unpublished(true);
+  // Blocks put meanwhile belong to the next commit, and are forgotten too: it must hear of it.
+  if (puts_ != publish.puts_before) failed_ = error;
+  for (const PublishedPack& published : publish.packs) {
+    if (open_.writer == published.pack.writer) open_ = {};
+    leave_pack(published.pack, cut_off);
+  }
+  for (const OpenPack& pack : std::exchange(full_, {})) leave_pack(pack, cut_off);
+  leave_pack(std::exchange(open_, {}), cut_off);
+}
+
+void PackStore::forget_unpublished(bool also_committing) {
+  WriteLock lock(mu_);
+  for (const auto& [id, location] : std::exchange(pending_, {})) cache_.erase(id);
+  if (!also_committing) return;
+  for (const auto& [id, location] : std::exchange(committing_, {})) cache_.erase(id);
+}
+
+// Nothing is ever written to the pack again in this process. The next one to open the store
+// continues it, behind what was published.
+void PackStore::leave_pack(const OpenPack& pack, CutOff cut_off) {
+  if (!pack.writer || cut_off == CutOff::kNo) return;
+  std::uint64_t length = 0;
+  {
+    ReadLock lock(mu_);
+    length = packs_.at(pack.number).length;
+  }
+  if (Status cut = pack.writer->cut_off(length); !cut) {
+    log_warning("a pack could not be cut off: {}", cut.error().to_string());
+    return;
+  }
+  if (length == kPackHeaderSize) discard_empty(pack);
+}
+
+// So that retries on a full disk do not leave an empty pack each.
+void PackStore::discard_empty(const OpenPack& pack) {
+  IndexCommit change;
+  change.packs_gone.push_back(pack.number);
+  Status gone = index_->commit(change);
+  if (gone) {
+    files_.forget(pack.writer->id());
+    gone = io_.unlink(pack.writer->path());
+    WriteLock lock(mu_);
+    packs_.erase(pack.number);
+  }
+  if (!gone) log_warning("an empty pack could not be removed: {}", gone.error().to_string());
+}
+
+}  // namespace amberfs

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockstore/verify.h"
+
+#include "blockstore/pack_files.h"
+#include "blockstore/pack_reader.h"
+#include "blockstore/pack_scan.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+namespace amberfs {
+namespace {
+
+// How many index entries are looked at in one read transaction.
+constexpr std::size_t kEntriesAtOnce = 4096;
+
+class Verifier {
+ public:
+  Verifier(Io& io, const std::string& packs_directory, Index& index, const VerifyOptions& options)
+      : io_(io),
+        packs_directory_(packs_directory),
+        index_(index),
+        options_(options),
+        files_(io, packs_directory) {}
+
+  Result<std::vector<Damage>> run();
+
+ private:
+  class Visitor;
+  struct Pack {
+    PackRow row;
+    std::vector<FrameGap> gaps;
+    std::vector<bool> gap_named;
+  };
+
+  [[nodiscard]] std::string path_of(const PackRow& row) const {
+    return packs_directory_ + "/" + pack_file_name(row.id);
+  }
+  void add(const PackRow& row, std::uint64_t offset, std::uint64_t size, std::string what) {
+    damage_.push_back({path_of(row), offset, size, std::nullopt, std::move(what)});
+  }
+  Status check_pack(Pack& pack);
+  Status scan_pack(Pack& pack, File& file);
+  Status check_unknown(const std::vector<PackId>& found);
+  Status check_entries();
+  void check_entry(const IndexEntry& entry, const std::vector<PackRow>& rows_now);
+  void name_unnamed_gaps();
+
+  Io& io_;
+  const std::string packs_directory_;
+  Index& index_;
+  const VerifyOptions& options_;
+  PackFiles files_;
+  std::map<PackNumber, Pack> packs_;
+  std::vector<Damage> damage_;
+  std::uint64_t bytes_done_ = 0;
+  std::uint64_t bytes_total_ = 0;
+  std::uint64_t matched_ = 0;  // entries of the index whose frame was seen where it should be
+};
+
+class Verifier::Visitor final : public FrameVisitor {
+ public:
+  Visitor(Verifier& verifier, Pack& pack) : verifier_(verifier), pack_(pack) {}
+
+  Status on_frame(const FrameSpot& spot, ByteView stored) override {
+    report_progress(spot.offset + frame_size(spot.header));
+    if (verifier_.options_.full) {
+      if (Status checked = check_frame_id(spot.header, stored); !checked) {
+        add(spot, checked.error().tried);
+      }
+    }
+    return spot.header.type == FrameType::kHead ? ok() : check_index(spot);
+  }
+
+  Status on_gap(const FrameGap& gap) override {
+    pack_.gaps.push_back(gap);
+    report_progress(gap.end);
+    return ok();
+  }
+
+ private:
+  void add(const FrameSpot& spot, std::string what) {
+    verifier_.add(pack_.row, spot.offset, frame_size(spot.header), std::move(what));
+    if (spot.header.type != FrameType::kHead) verifier_.damage_.back().block = spot.header.id;
+  }
+
+  Status check_index(const FrameSpot& spot) {
+    TRY_ASSIGN(auto location, verifier_.index_.lookup(spot.header.id));
+    if (!location) {
+      add(spot, "the index does not know this block: rebuild it");
+      verifier_.damage_.back().block.reset();  // it is not lost
+      return ok();
+    }
+    // Elsewhere: a block that was stored again because this copy could not be read once.
+    if (location->pack != pack_.row.number || location->offset != spot.offset) return ok();
+    ++verifier_.matched_;
+    if (location->stored_size != spot.header.stored_size ||
+        location->plain_size != spot.header.plain_size ||
+        static_cast<int>(location->kind) != static_cast<int>(spot.header.type)) {
+      add(spot, "the index describes this block wrongly: rebuild it");
+    }
+    return ok();
+  }
+
+  void report_progress(std::uint64_t offset) {
+    if (!verifier_.options_.progress) return;
+    constexpr std::uint64_t kStep = 16 * kMiB;
+    if (offset < reported_ + kStep) return;
+    reported_ = offset;
+    verifier_.options_.progress(verifier_.bytes_done_ + offset, verifier_.bytes_total_);
+  }
+
+  Verifier& verifier_;
+  Pack& pack_;
+  std::uint64_t reported_ = 0;
+};
+
+Result<std::vector<Damage>> Verifier::run() {
+  // In this order: a pack made meanwhile is in the table, if its file was listed.
+  TRY_ASSIGN(std::vector<PackId> found, list_packs(io_, packs_directory_));
+  TRY_ASSIGN(std::vector<PackRow> rows, index_.packs());
+  TRY_ASSIGN(IndexTotals totals, index_.totals());
+  for (const PackRow& row : rows) {
+    packs_[row.number].row = row;
+    bytes_total_ += row.length;
+  }
+  bool any_gap = false;
+  for (auto& [number, pack] : packs_) {
+    TRY(check_pack(pack));
+    any_gap |= !pack.gaps.empty();
+    pack.gap_named.resize(pack.gaps.size());
+    bytes_done_ += pack.row.length;
+    if (options_.progress) options_.progress(bytes_done_, bytes_total_);
+  }
+  TRY(check_unknown(found));
+  if (any_gap || matched_ != totals.block_count) TRY(check_entries());
+  name_unnamed_gaps();
+  std::ranges::sort(damage_, [](const Damage& a, const Damage& b) {
+    return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
+  });
+  return std::move(damage_);
+}
+
+Status Verifier::check_pack(Pack& pack) {
+  auto file = io_.open(path_of(pack.row), OpenMode::kRead);
+  if (!file) {
+    const bool gone = file.error().sys_errno == ENOENT;
+    pack.gaps.push_back({0, pack.row.length, gone ? "the pack is gone" : file.error().to_string()});
+    return ok();
+  }
+  if (Status header = check_pack_header(**file, pack.row.id); !header) {
+    add(pack.row, 0, kPackHeaderSize, header.error().tried);
+  }
+  return scan_pack(pack, **file);
+}
+
+Status Verifier::scan_pack(Pack& pack, File& file) {
+  auto size = file.size();
+  const std::uint64_t length = pack.row.length;
+  const std::uint64_t there = std::min(size ? *size : 0, length);
+  ScanRange range{.begin = kPackHeaderSize, .end = there, .footer = nullptr};
+  std::string footer_error;
+  Footer footer;
+  if (pack.row.sealed) {
+    if (auto read = read_footer(file, pack.row.id)) {
+      footer = *std::move(read);
+      range.end = std::min(there, footer.offset);
+      range.footer = &footer.frames;
+    } else {
+      footer_error = read.error().tried;
+    }
+  }
+  Visitor visitor(*this, pack);
+  TRY(scan_frames(file, pack.row.id, range, visitor));
+  // Without a footer to say where frames end, the scan ran through what is left of it.
+  if (!footer_error.empty() && !pack.gaps.empty() && pack.gaps.back().end == there) {
+    pack.gaps.back().what = footer_error;
+  }
+  if (there < length) {
+    pack.gaps.push_back({there, length, size ? "the pack ends early" : size.error().to_string()});
+  }
+  return ok();
+}
+
+Status Verifier::check_unknown(const std::vector<PackId>& found) {
+  for (const PackId& id : found) {
+    const bool known = std::ranges::any_of(
+        packs_, [&](const auto& numbered) { return numbered.second.row.id == id; });
+    if (known) continue;
+    PackRow row;
+    row.id = id;
+    auto file = io_.open(path_of(row), OpenMode::kRead);
+    if (!file) continue;  // discarded meanwhile
+    TRY_ASSIGN(row.length, (*file)->size());
+    // Up to a header: left by a crash, holds nothing, removed when the store is opened.
+    if (row.length <= kPackHeaderSize) continue;
+    add(row, 0, row.length, "the index does not know this pack: rebuild it to take in its blocks");
+  }
+  return ok();
+}
+
+Status Verifier::check_entries() {
+  std::optional<BlockId> after;
+  while (true) {
+    TRY_ASSIGN(auto entries, index_.entries_after(after, kEntriesAtOnce));
+    if (entries.empty()) return ok();
+    TRY_ASSIGN(auto rows_now, index_.packs());
+    for (const IndexEntry& entry : entries) check_entry(entry, rows_now);
+    after = entries.back().id;
+  }
+}
+
+void Verifier::check_entry(const IndexEntry& entry, const std::vector<PackRow>& rows_now) {
+  const BlockLocation& at = entry.location;
+  auto found = packs_.find(at.pack);
+  auto now = std::ranges::find(rows_now, at.pack, &PackRow::number);
+  const std::uint64_t length = found == packs_.end() ? 0 : found->second.row.length;
+  const std::uint64_t end = at.offset + kFrameHeaderSize + at.stored_size;
+  // Published while this runs.
+  if (at.offset >= length && now != rows_now.end() && end <= now->length) return;
+  PackRow unknown;
+  const PackRow& row = found == packs_.end() ? unknown : found->second.row;
+  auto lost = [&](std::string what) {
+    add(row, at.offset, end - at.offset, std::move(what));
+    damage_.back().block = entry.id;
+  };
+  if (end > length) {
+    lost("the index names a block outside the packs: rebuild it");
+    if (found == packs_.end()) damage_.back().file = std::string(kIndexFile);
+    return;
+  }
+  Pack& pack = found->second;
+  for (std::size_t i = 0; i < pack.gaps.size(); ++i) {
+    if (at.offset < pack.gaps[i].end && end > pack.gaps[i].begin) {
+      pack.gap_named[i] = true;
+      return lost(pack.gaps[i].what);
+    }
+  }
+  std::array<char, kFrameHeaderSize> raw{};
+  auto file = files_.open(row.id);
+  Status read = file ? (*file)->pread_exact(raw.data(), raw.size(), at.offset) : Status{};
+  if (!file || !read) return lost(file ? read.error().tried : file.error().tried);
+  auto header = decode_frame_header({raw.data(), raw.size()});
+  if (!header || header->id != entry.id)
+    lost("the index names a frame that is not there: rebuild it");
+}
+
+void Verifier::name_unnamed_gaps() {
+  for (const auto& [number, pack] : packs_) {
+    for (std::size_t i = 0; i < pack.gaps.size(); ++i) {
+      const FrameGap& gap = pack.gaps[i];
+      if (!pack.gap_named[i]) add(pack.row, gap.begin, gap.end - gap.begin, gap.what);
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory, Index& index,
+                                         const VerifyOptions& options) {
+  return Verifier(io, packs_directory, index, options).run();
+}
+
+Status check_frame_id(const FrameHeader& header, ByteView stored) {
+  TRY_ASSIGN(Bytes plain, decode_block(header.codec, stored, header.plain_size));
+  if (BlockId{sha256(plain)} != header.id) {
+    return fail(Errc::kCorrupt, 0, "the block does not match its id");
+  }
+  return ok();
+}
+
+}  // namespace amberfs

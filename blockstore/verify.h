@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Verifying: every published frame against its checksum (full: against its id), the index against
+// the packs in both directions. Each damage is named; damage never ends the work.
+// Flow:    amberfs verify → PackStore::verify → verify_packs.
+// Threads: beside puts, gets and publishes: what is published meanwhile is not looked at.
+// Errors:  when the index, or the directory of packs, cannot be read.
+#pragma once
+
+#include "blockstore/block_store.h"
+#include "blockstore/index.h"
+
+namespace amberfs {
+
+[[nodiscard]] Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory,
+                                                       Index& index, const VerifyOptions& options);
+
+// The hash of a frame's plain bytes against its id. kCorrupt when they do not decode or match.
+[[nodiscard]] Status check_frame_id(const FrameHeader& header, ByteView stored);
+
+}  // namespace amberfs
