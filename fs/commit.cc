@@ -36,6 +36,7 @@ Status Engine::commit() {
 Status Engine::commit_locked() {
   const Frozen frozen = live_->freeze();
   if (auto published = publish_frozen(frozen); !published) {
+    blocks_->abandon();
     live_->thaw();
     return published;
   }

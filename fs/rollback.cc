@@ -129,20 +129,23 @@ Status Engine::keep_open_files(const View& before, const std::vector<Ino>& open)
   return ok();
 }
 
-// Everything the kernel remembers of what differs is forgotten. With the dentries of the root's
-// children go all unused inodes below them; those in use keep their number and are refreshed.
+// Everything the kernel remembers of what differs is forgotten. In writeback mode it keeps the size
+// of a file for as long as it keeps the inode, so it must drop the inode: that happens when its
+// last name goes from the kernel's cache, as nobody has it open. Names in use (open directories)
+// keep their inode number and are refreshed.
 void Engine::invalidate_after_rollback(const BlockId& before, const BlockId& after) {
   MountHooks* hooks = hooks_.load();
   if (hooks == nullptr) return;
-  Ino last = kNoIno;
+  const View old_view({}, Tree(*blocks_, before));
   const Status walked =
       diff_trees(*blocks_, before, after,
                  [&](ByteView key, std::optional<ByteView>, std::optional<ByteView>) -> Status {
                    TRY_ASSIGN(ParsedKey parsed, parse_key(key));
                    if (parsed.tag == Tag::kDirent) hooks->invalidate_name(parsed.ino, parsed.name);
-                   if (parsed.ino != last && parsed.ino != kNoIno)
-                     hooks->invalidate_inode(parsed.ino);
-                   last = parsed.ino;
+                   if (parsed.tag != Tag::kInode) return ok();
+                   TRY_ASSIGN(auto names, old_view.parents(parsed.ino));
+                   for (const auto& name : names) hooks->invalidate_name(name.ino, name.name);
+                   hooks->invalidate_inode(parsed.ino);
                    return ok();
                  });
   if (!walked) log_error("refresh the kernel's caches: {}", walked.error().to_string());
