@@ -89,7 +89,8 @@ class BlockStore : public Blocks {
   [[nodiscard]] virtual Status publish(ByteView head) = 0;
   // The commit that was being put together is given up: a failed put() before this call does not
   // fail the next publish(). Blocks that are still pending stay, and are published with the next.
-  virtual void abandon() = 0;
+  // Nothing to do for a store whose put() cannot lose what it accepted.
+  virtual void abandon() {}
   // Reads [offset, offset + size) of a block's plaintext into `target` without copying the rest.
   // kCorrupt when the block is shorter.
   [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,
