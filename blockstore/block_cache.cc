@@ -57,15 +57,13 @@ bool BlockCache::evict_oldest(Shard& shard, std::size_t spared) {
 }
 
 // Takes from one shard after the other, so that a few large blocks in one of them cannot be kept
-// by the smallness of the rest; what was just inserted is spared until nothing else is left.
+// by the smallness of the rest; what was just inserted is spared.
 void BlockCache::shrink(std::size_t first_shard) {
-  for (std::size_t spared : {1U, 0U}) {
-    bool dropped = true;
-    while (dropped && size_bytes_ > size_max_bytes_) {
-      dropped = false;
-      for (std::size_t i = 0; i < kShards && size_bytes_ > size_max_bytes_; ++i) {
-        dropped |= evict_oldest(shards_[(first_shard + i) % kShards], spared);
-      }
+  bool dropped = true;
+  while (dropped && size_bytes_ > size_max_bytes_) {
+    dropped = false;
+    for (std::size_t i = 0; i < kShards && size_bytes_ > size_max_bytes_; ++i) {
+      dropped |= evict_oldest(shards_[(first_shard + i) % kShards], i == 0 ? 1 : 0);
     }
   }
 }

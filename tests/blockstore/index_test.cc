@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of Index, on LMDB and on the double that other tests use in its place.
+#include "blockstore/index.h"
+
+#include "blockstore/index_format.h"
+#include "tests/blockstore/store_fixture.h"
+#include "tests/support/memory_index.h"
+#include "tests/support/seed.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <thread>
+
+namespace amberfs {
+namespace {
+
+using testing::must;
+
+BlockId id_of(std::uint64_t number) {
+  return BlockId{sha256({reinterpret_cast<const char*>(&number), sizeof number})};
+}
+
+IndexEntry entry_of(std::uint64_t number) {
+  return {id_of(number),
+          {.pack = static_cast<PackNumber>(number % 7 + 1),
+           .offset = 64 + number * 100,
+           .stored_size = 44,
+           .plain_size = 100,
+           .kind = number % 2 == 0 ? BlockKind::kData : BlockKind::kNode,
+           .codec = Codec::kZstd}};
+}
+
+class IndexRules : public ::testing::TestWithParam<bool> {
+ protected:
+  void SetUp() override {
+    if (GetParam()) {
+      index = must(create_lmdb_index(dir / "data.mdb", 1 * kMiB));
+    } else {
+      index = std::make_unique<testing::MemoryIndex>(state);
+    }
+  }
+  void reopen() {
+    must(index->close());
+    index.reset();
+    if (GetParam()) {
+      index = must(open_lmdb_index(dir / "data.mdb", 1 * kMiB));
+    } else {
+      index = std::make_unique<testing::MemoryIndex>(state);
+    }
+  }
+
+  testing::TempDir dir;
+  std::shared_ptr<testing::MemoryIndexState> state = std::make_shared<testing::MemoryIndexState>();
+  std::unique_ptr<Index> index;
+};
+
+TEST_P(IndexRules, IsEmptyWhenNew) {
+  EXPECT_EQ(must(index->head()).sequence, 0U);
+  EXPECT_TRUE(must(index->packs()).empty());
+  EXPECT_FALSE(must(index->lookup(id_of(1))));
+  EXPECT_EQ(must(index->totals()), IndexTotals{});
+}
+
+TEST_P(IndexRules, KeepsWhatWasCommitted) {
+  IndexCommit change;
+  for (std::uint64_t i = 0; i < 100; ++i) change.entries.push_back(entry_of(i));
+  change.packs = {{300, PackId{1}, 64, false}, {2, PackId{2}, 1000, true}};
+  change.head = HeadRecord{9, "root"};
+  must(index->commit(change));
+  reopen();
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(must(index->lookup(id_of(i))), entry_of(i).location);
+  }
+  EXPECT_EQ(must(index->packs()), (std::vector<PackRow>{change.packs[1], change.packs[0]}));
+  EXPECT_EQ(must(index->head()).sequence, 9U);
+  EXPECT_EQ(must(index->head()).head, "root");
+  EXPECT_EQ(must(index->totals()), (IndexTotals{100, 5000, 5000}));
+}
+
+TEST_P(IndexRules, CountsAMovedBlockOnce) {
+  IndexCommit change;
+  change.entries = {entry_of(1), entry_of(2)};
+  must(index->commit(change));
+  change.entries = {entry_of(2)};
+  change.entries[0].location.offset = 7777;
+  must(index->commit(change));
+  EXPECT_EQ(must(index->lookup(id_of(2)))->offset, 7777U);
+  EXPECT_EQ(must(index->totals()), (IndexTotals{2, 100, 100}));
+}
+
+TEST_P(IndexRules, ForgetsPacksThatAreGone) {
+  IndexCommit change;
+  change.packs = {{1, PackId{1}, 64, false}, {2, PackId{2}, 64, false}};
+  must(index->commit(change));
+  IndexCommit gone;
+  gone.packs_gone = {1, 5};
+  must(index->commit(gone));
+  EXPECT_EQ(must(index->packs()), (std::vector<PackRow>{change.packs[1]}));
+}
+
+TEST_P(IndexRules, ListsEntriesInOrderPieceByPiece) {
+  IndexCommit change;
+  for (std::uint64_t i = 0; i < 50; ++i) change.entries.push_back(entry_of(i));
+  must(index->commit(change));
+  std::vector<BlockId> ids;
+  std::optional<BlockId> after;
+  while (true) {
+    auto entries = must(index->entries_after(after, 7));
+    if (entries.empty()) break;
+    for (const IndexEntry& entry : entries) ids.push_back(entry.id);
+    after = entries.back().id;
+  }
+  EXPECT_EQ(ids.size(), 50U);
+  EXPECT_TRUE(std::ranges::is_sorted(ids));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, IndexRules, ::testing::Bool(),
+                         [](const auto& with) { return with.param ? "Lmdb" : "Memory"; });
+
+class LmdbIndex : public ::testing::Test {
+ protected:
+  testing::TempDir dir;
+  std::string path = dir / "data.mdb";
+};
+
+TEST_F(LmdbIndex, GrowsItsMapUnderReaders) {
+  auto index = must(create_lmdb_index(path, 256 * kKiB));
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> readers;
+  for (std::uint64_t t = 0; t < 2; ++t) {
+    readers.emplace_back([&, t] {
+      for (std::uint64_t i = t; !stop; i = (i + 1) % 20'000) {
+        auto location = index->lookup(id_of(i));
+        ASSERT_TRUE(location) << location.error().to_string();
+      }
+    });
+  }
+  for (std::uint64_t round = 0; round < 10; ++round) {
+    IndexCommit change;
+    for (std::uint64_t i = 0; i < 2000; ++i) change.entries.push_back(entry_of(round * 2000 + i));
+    must(index->commit(change));
+  }
+  stop = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(must(index->totals()).block_count, 20'000U);
+}
+
+TEST_F(LmdbIndex, IsDamagedWhenItIsMissing) {
+  auto index = open_lmdb_index(path, 1 * kMiB);
+  ASSERT_FALSE(index);
+  EXPECT_EQ(index.error().code, Errc::kIndexDamaged);
+  EXPECT_NE(::access(path.c_str(), F_OK), 0) << "opening made a new one";
+}
+
+TEST_F(LmdbIndex, RefusesToCreateOverAnother) {
+  must(must(create_lmdb_index(path, 1 * kMiB))->close());
+  auto again = create_lmdb_index(path, 1 * kMiB);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Errc::kStoreExists);
+}
+
+TEST_F(LmdbIndex, IsDamagedWhenCutShortOrNoIndexAtAll) {
+  auto index = must(create_lmdb_index(path, 1 * kMiB));
+  IndexCommit change;
+  for (std::uint64_t i = 0; i < 1000; ++i) change.entries.push_back(entry_of(i));
+  must(index->commit(change));
+  must(index->close());
+  for (off_t size : {off_t{8192}, off_t{4096}, off_t{100}}) {
+    ASSERT_EQ(::truncate(path.c_str(), size), 0);
+    auto opened = open_lmdb_index(path, 1 * kMiB);
+    ASSERT_FALSE(opened) << size;
+    EXPECT_EQ(opened.error().code, Errc::kIndexDamaged) << opened.error().to_string();
+  }
+}
+
+TEST(IndexFormat, RefusesHostileRecords) {
+  Bytes raw = encode_location(entry_of(1).location);
+  ASSERT_EQ(raw.size(), kLocationSize);
+  EXPECT_TRUE(decode_location(raw));
+  EXPECT_FALSE(decode_location(ByteView(raw).substr(1)));
+  raw[15] = '\x7f';  // stored size of 2 GiB
+  EXPECT_FALSE(decode_location(raw));
+  EXPECT_FALSE(decode_pack_row("abc", Bytes(kPackRowSize, 'x')));
+  EXPECT_FALSE(decode_pack_row("abcd", "x"));
+  EXPECT_FALSE(decode_totals("x"));
+}
+
+}  // namespace
+}  // namespace amberfs
