@@ -133,18 +133,27 @@ def check_lines(source, rules):
             yield number, "a path of one machine: " + line.strip()[:60]
 
 
+def cmake_text(root, folder):
+    """The CMakeLists.txt of a folder without its comments; "" when there is none."""
+    listing = os.path.join(root, folder, "CMakeLists.txt")
+    if not os.path.exists(listing):
+        return ""
+    with open(listing, encoding="utf-8") as cmake:
+        return re.sub(r"#.*", "", cmake.read())
+
+
 def check_tests_registered(sources, root):
-    """Every tests/**/*_test.cc is named in the CMakeLists.txt of its folder."""
+    """Every tests/**/*_test.cc is named in a CMakeLists.txt: by its name, or by its stem in a
+    foreach over "${name}_test.cc"."""
+    everywhere = "".join(cmake_text(root, folder) for folder in
+                         sorted({os.path.dirname(s.path) for s in sources}))
     for source in sources:
         if re.fullmatch(r"tests/.*_test\.cc", source.path):
             folder, name = os.path.split(source.path)
-            listing = os.path.join(root, folder, "CMakeLists.txt")
-            text = ""
-            if os.path.exists(listing):
-                with open(listing, encoding="utf-8") as cmake:
-                    text = re.sub(r"#.*", "", cmake.read())
-            stem = re.escape(os.path.splitext(name)[0])
-            if not re.search(rf"(?<![\w-]){stem}(?!\w)", text):
+            own, stem = cmake_text(root, folder), name.removesuffix("_test.cc")
+            named = re.search(rf"(?<![\w-]){re.escape(name)}", own) or source.path in everywhere
+            looped = "${name}_test.cc" in own and re.search(rf"(?<!\w){re.escape(stem)}(?!\w)", own)
+            if not named and not looped:
                 yield source.path, 1, "this test is not registered in CMakeLists.txt: it never runs"
 
 
@@ -154,10 +163,7 @@ def check_sources_built(sources, root):
         if source.kind == ".cc" and not source.path.startswith("tests/"):
             folder, text = os.path.dirname(source.path), ""
             while folder:
-                listing = os.path.join(root, folder, "CMakeLists.txt")
-                if os.path.exists(listing):
-                    with open(listing, encoding="utf-8") as cmake:
-                        text += cmake.read()
+                text += cmake_text(root, folder)
                 folder = os.path.dirname(folder)
             if os.path.basename(source.path) not in text:
                 yield source.path, 1, "no CMakeLists.txt builds this file"
