@@ -20,32 +20,48 @@ void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& exte
 
 }  // namespace
 
-Result<std::size_t> DataReader::read(const View& view, Ino ino, std::uint64_t offset, char* target,
-                                     std::size_t size) const {
+Result<DataReader::Plan> DataReader::plan(const View& view, Ino ino, std::uint64_t offset,
+                                          std::size_t size) const {
   TRY_ASSIGN(const InodeRecord record, view.inode(ino));
-  if (offset >= record.size_bytes) return 0;
-  size = std::min<std::uint64_t>(size, record.size_bytes - offset);
-  const std::uint64_t end = offset + size;
-  std::vector<View::FileExtent> extents;
+  Plan plan;
+  plan.offset = offset;
+  if (offset >= record.size_bytes) return plan;
+  plan.size = std::min<std::uint64_t>(size, record.size_bytes - offset);
+  const std::uint64_t end = offset + plan.size;
+  std::uint64_t at = offset;
   TRY(view.extents(ino, offset, end, [&](const View::FileExtent& extent) {
-    extents.push_back(extent);
+    plan.has_hole = plan.has_hole || extent.begin > at;
+    at = std::max(at, extent.end);
+    plan.extents.push_back(extent);
     return true;
   }));
-  prefetch_rest(blocks_, extents);
+  plan.has_hole = plan.has_hole || at < end;
+  return plan;
+}
 
-  std::uint64_t at = offset;
-  for (const View::FileExtent& extent : extents) {
+Status DataReader::fill(const Plan& plan, char* target) const {
+  prefetch_rest(blocks_, plan.extents);
+  const std::uint64_t end = plan.offset + plan.size;
+  std::uint64_t at = plan.offset;
+  for (const View::FileExtent& extent : plan.extents) {
     // Never backwards: the newest overlay may have changed between two steps of the cursor.
     const std::uint64_t begin = std::max(extent.begin, at);
     const std::uint64_t stop = std::min(extent.end, end);
     if (begin >= stop) continue;
-    std::memset(target + (at - offset), 0, begin - at);
+    std::memset(target + (at - plan.offset), 0, begin - at);
     TRY(read_extent(extent.extent, static_cast<std::uint32_t>(begin - extent.begin),
-                    target + (begin - offset), stop - begin));
+                    target + (begin - plan.offset), stop - begin));
     at = stop;
   }
-  std::memset(target + (at - offset), 0, end - at);
-  return size;
+  std::memset(target + (at - plan.offset), 0, end - at);
+  return ok();
+}
+
+Result<std::size_t> DataReader::read(const View& view, Ino ino, std::uint64_t offset, char* target,
+                                     std::size_t size) const {
+  TRY_ASSIGN(const Plan planned, plan(view, ino, offset, size));
+  TRY(fill(planned, target));
+  return planned.size;
 }
 
 Status DataReader::read_extent(const Extent& extent, std::uint32_t skip, char* target,

@@ -16,7 +16,21 @@ class DataReader {
  public:
   DataReader(BlockStore& blocks, Journal* journal) : blocks_(blocks), journal_(journal) {}
 
-  // Reads up to `size` bytes at `offset`, clipped to the file's size; returns how many.
+  // Where the bytes of a range are.
+  struct Plan {
+    std::uint64_t offset = 0;
+    std::size_t size = 0;  // clipped to the file's size
+    std::vector<View::FileExtent> extents;
+    bool has_hole = false;
+  };
+  // On a view whose newest overlay changes meanwhile every extent of the plan held its bytes at
+  // some moment, but a hole may be one that never was: the walk can pass between two states. A
+  // caller for whom that matters plans again under the inode's lock (FileSystem::read).
+  [[nodiscard]] Result<Plan> plan(const View& view, Ino ino, std::uint64_t offset,
+                                  std::size_t size) const;
+  // Reads the plan's bytes. The view must have been held since plan().
+  [[nodiscard]] Status fill(const Plan& plan, char* target) const;
+  // Both: reads up to `size` bytes at `offset`, clipped to the file's size; returns how many.
   [[nodiscard]] Result<std::size_t> read(const View& view, Ino ino, std::uint64_t offset,
                                          char* target, std::size_t size) const;
   // Bytes of one extent: `skip` bytes into it.

@@ -28,7 +28,17 @@ void grow_to(Batch& batch, InodeRecord& record, std::uint64_t end) {
 Result<std::size_t> FileSystem::read(Ino ino, std::uint64_t offset, char* target,
                                      std::size_t size) {
   std::shared_ptr<const View> view = live_.view();
-  return data_.read(*view, ino, offset, target, size);
+  TRY_ASSIGN(DataReader::Plan plan, data_.plan(*view, ino, offset, size));
+  if (plan.has_hole) {
+    // A real hole, or a walk that passed a writer in between: only a look under the lock tells.
+    view.reset();
+    Mutation still(live_, OpKind::kOther);
+    still.lock({ino});
+    view = live_.view();
+    TRY_ASSIGN(plan, data_.plan(*view, ino, offset, size));
+  }
+  TRY(data_.fill(plan, target));
+  return plan.size;
 }
 
 Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteView data,
@@ -103,14 +113,15 @@ Result<std::uint64_t> FileSystem::clear_piece(const Origin& who, Ino ino, Preall
 }
 
 Result<std::uint64_t> FileSystem::seek(Ino ino, std::uint64_t offset, bool want_data) {
-  std::shared_ptr<const View> view = live_.view();
-  TRY_ASSIGN(InodeRecord record, view->inode(ino));
+  Mutation still(live_, OpKind::kOther);  // a hole is only one when nobody writes meanwhile
+  still.lock({ino});
+  TRY_ASSIGN(InodeRecord record, still.view().inode(ino));
   TRY(require_regular(record));
   const std::uint64_t size = record.size_bytes;
   if (offset >= size) return fail(posix_error(ENXIO));
   std::uint64_t covered_to = offset;  // hole: the end of the extents that follow without a gap
   std::optional<std::uint64_t> data;
-  TRY(view->extents(ino, offset, size, [&](const View::FileExtent& extent) {
+  TRY(still.view().extents(ino, offset, size, [&](const View::FileExtent& extent) {
     if (!data) data = std::max(offset, extent.begin);
     if (want_data || extent.begin > covered_to) return false;
     covered_to = extent.end;
