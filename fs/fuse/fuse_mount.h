@@ -8,11 +8,11 @@
 // Errors:  kBadMountPoint, kMountFailed.
 #pragma once
 
+#include "fs/engine.h"
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "fs/engine.h"
 
 namespace amberfs {
 

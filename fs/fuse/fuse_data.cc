@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+// Handlers of file data: create, open, release, read, write, flush, fsync, fallocate, lseek,
+// copy_file_range, ioctl.
+#include "blockstore/base/log.h"
+#include "fs/fuse/fuse_edge.h"
+#include "fs/fuse/raw_request.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace amberfs {
+namespace {
+
+bool opens_for_writing(int flags) {
+  return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+// ---- open and release
+
+void release_quietly(Edge& edge, Ino ino) {
+  if (Status released = edge.fs.release(ino); !released) {
+    log_warning("release inode {}: {}", ino, released.error().to_string());
+  }
+}
+
+// The kernel sends O_TRUNC with the open: the truncation is part of it.
+Status truncate_at_open(fuse_req_t request, Ino ino) {
+  Edge& edge = edge_of(request);
+  SetAttr empty;
+  empty.size_bytes = 0;
+  empty.kill_suid_sgid = current_request().kill_suid_sgid;
+  const Result<Attr> cut = edge.fs.setattr(origin_of(request), ino, empty);
+  if (!cut) {
+    release_quietly(edge, ino);
+    return fail(cut.error());
+  }
+  edge.held.size_was_set(ino);
+  return ok();
+}
+
+// The handle of a file that FileSystem::open() has counted.
+void fill_handle(Edge& edge, Ino ino, bool exact, fuse_file_info& file) {
+  file.fh = exact ? std::uint64_t{kHandleExact} : 0;
+  file.direct_io = exact ? 1 : 0;
+  file.keep_cache = 1;  // all changes go through this server
+  if (!opens_for_writing(file.flags)) return;
+  file.fh |= kHandleWrites;
+  edge.writers.add(ino);
+}
+
+Status open_live(fuse_req_t request, Ino ino, fuse_file_info& file) {
+  Edge& edge = edge_of(request);
+  TRY(edge.fs.open(ino, false, origin_without_command(request)));
+  if ((file.flags & O_TRUNC) != 0) TRY(truncate_at_open(request, ino));
+  fill_handle(edge, ino, is_exact(edge, ino), file);
+  return ok();
+}
+
+Status open_node(fuse_req_t request, NodeId node, fuse_file_info& file) {
+  if (is_live(node)) return open_live(request, ino_of(node), file);
+  if (opens_for_writing(file.flags) || (file.flags & O_TRUNC) != 0) {
+    return fail(posix_error(EROFS));
+  }
+  TRY(find_node(edge_of(request), node));
+  file.keep_cache = 1;
+  return ok();
+}
+
+void close_live(Edge& edge, Ino ino, const fuse_file_info& file) {
+  if ((file.fh & kHandleWrites) != 0) edge.writers.remove(ino);
+  release_quietly(edge, ino);
+}
+
+void do_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  if (Status opened = open_node(request, node, *file); !opened) {
+    return reply_error(request, opened.error());
+  }
+  // The program was interrupted: nobody will release the file.
+  if (fuse_reply_open(request, file) == -ENOENT && is_live(node)) {
+    close_live(edge_of(request), ino_of(node), *file);
+  }
+}
+
+Result<Found> create(fuse_req_t request, NodeId parent, ByteView name,
+                     std::pair<mode_t, fuse_file_info*> how) {
+  TRY(require_live(parent));
+  const auto [mode, file] = how;
+  Edge& edge = edge_of(request);
+  if (parent == make_node(kLiveView, kRootIno) && name == kSnapshotsName) {
+    return fail(posix_error(EEXIST));
+  }
+  const NewInode inode{
+      .mode = (mode & 07777U) | S_IFREG, .umask = fuse_req_ctx(request)->umask, .rdev = 0};
+  const Origin who = origin_of(request);
+  Result<Attr> made = edge.fs.make(who, ino_of(parent), name, inode);
+  const bool taken = !made && made.error().code == Errc::kPosix && made.error().sys_errno == EEXIST;
+  if (taken && (file->flags & O_EXCL) == 0) {  // someone was faster: open theirs
+    made = edge.fs.lookup(ino_of(parent), name);
+    if (made && !S_ISREG(made->record.mode)) return fail(posix_error(EEXIST));
+  }
+  if (!made) return fail(made.error());
+  TRY(edge.fs.open(made->ino, false, who));
+  if (taken && (file->flags & O_TRUNC) != 0) {
+    TRY(truncate_at_open(request, made->ino));
+    made->record.size_bytes = 0;
+  }
+  fill_handle(edge, made->ino, is_exact(edge, ino_of(parent), name), *file);
+  return Found{make_node(kLiveView, made->ino), made->record};
+}
+
+void do_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* file) {
+  const Result<Found> made = create(request, parent, name, {mode, file});
+  if (!made) return reply_error(request, made.error());
+  const fuse_entry_param entry = to_entry(*made);
+  if (fuse_reply_create(request, &entry, file) == -ENOENT) {
+    close_live(edge_of(request), ino_of(made->node), *file);
+  }
+}
+
+void do_release(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  if (is_live(node)) close_live(edge_of(request), ino_of(node), *file);
+  fuse_reply_err(request, 0);
+}
+
+// ---- read and write
+
+// Buffers are kept: a request thread serves many reads.
+char* read_buffer(std::size_t size) {
+  thread_local std::unique_ptr<char[]> buffer;
+  thread_local std::size_t capacity = 0;
+  if (capacity < size) {
+    buffer = std::make_unique_for_overwrite<char[]>(size);
+    capacity = size;
+  }
+  return buffer.get();
+}
+
+Result<std::size_t> read_live(Edge& edge, Ino ino, HeldFiles::Range range, char* target) {
+  if (!edge.held.any()) return edge.fs.read(ino, range.offset, target, range.size);
+  const auto pieces = edge.held.place_read(ino, range);
+  std::size_t end = 0;
+  if (pieces.size() > 1) std::memset(target, 0, range.size);
+  for (const auto& piece : pieces) {
+    TRY_ASSIGN(const std::size_t got,
+               edge.fs.read(ino, piece.offset, target + piece.skip, piece.size));
+    if (got > 0) end = piece.skip + got;
+  }
+  return end;
+}
+
+Result<std::size_t> read_node(Edge& edge, NodeId node, HeldFiles::Range range, char* target) {
+  if (is_live(node)) return read_live(edge, ino_of(node), range, target);
+  TRY_ASSIGN(const auto view, view_of_node(edge, node));
+  return edge.fs.data().read(*view, ino_of(node), range.offset, target, range.size);
+}
+
+void do_read(fuse_req_t request, fuse_ino_t node, std::size_t size, off_t offset, fuse_file_info*) {
+  char* buffer = read_buffer(size);
+  const auto got =
+      read_node(edge_of(request), node, {static_cast<std::uint64_t>(offset), size}, buffer);
+  if (!got) return reply_error(request, got.error());
+  fuse_reply_buf(request, buffer, *got);
+}
+
+Status write_live(fuse_req_t request, Ino ino, std::uint64_t offset,
+                  std::pair<ByteView, const fuse_file_info*> what) {
+  Edge& edge = edge_of(request);
+  const auto [data, file] = what;
+  const bool late = file->writepage != 0;
+  const WriteFlags flags{.from_page_cache = late,
+                         .kill_suid_sgid = current_request().kill_suid_sgid};
+  const Origin who = late ? origin_without_command(request) : origin_of(request);
+  if (!edge.held.any()) return edge.fs.write(who, ino, offset, data, flags);
+  for (const auto& piece : edge.held.place_write(ino, {offset, data.size()}, late)) {
+    TRY(edge.fs.write(who, ino, piece.offset, data.substr(piece.skip, piece.size), flags));
+  }
+  return ok();
+}
+
+// NOLINTNEXTLINE: the signature is libfuse's.
+void do_write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t size, off_t offset,
+              fuse_file_info* file) {
+  Status written = require_live(node);
+  if (written) {
+    written = write_live(request, ino_of(node), static_cast<std::uint64_t>(offset),
+                         {ByteView(data, size), file});
+  }
+  if (!written) return reply_error(request, written.error());
+  fuse_reply_write(request, size);
+}
+
+// Bytes are in the journal as soon as a write was answered: close(2) has nothing to add.
+void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
+  fuse_reply_err(request, 0);
+}
+
+void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
+  reply_status(request, is_live(node) ? edge_of(request).fs.sync() : ok());
+}
+
+// ---- ranges
+
+std::optional<Preallocate> to_preallocate(int mode) {
+  switch (mode) {
+    case 0:
+      return Preallocate::kAllocate;
+    case FALLOC_FL_KEEP_SIZE:
+      return Preallocate::kKeepSize;
+    case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+      return Preallocate::kPunchHole;
+    case FALLOC_FL_ZERO_RANGE:
+      return Preallocate::kZeroRange;
+    case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
+      return Preallocate::kZeroRangeKeepSize;
+    default:
+      return std::nullopt;
+  }
+}
+
+Status preallocate(fuse_req_t request, NodeId node, int mode, HeldFiles::Range range) {
+  TRY(require_live(node));
+  const auto how = to_preallocate(mode);
+  if (!how) return fail(posix_error(EOPNOTSUPP));
+  return edge_of(request).fs.preallocate(origin_of(request), ino_of(node), *how, range.offset,
+                                         range.size);
+}
+
+// NOLINTNEXTLINE: the signature is libfuse's.
+void do_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, off_t length,
+                  fuse_file_info*) {
+  reply_status(request,
+               preallocate(request, node, mode,
+                           {static_cast<std::uint64_t>(offset), static_cast<std::size_t>(length)}));
+}
+
+Result<std::uint64_t> seek_in_snapshot(Edge& edge, NodeId node, std::uint64_t offset,
+                                       bool want_data) {
+  TRY_ASSIGN(const auto view, view_of_node(edge, node));
+  TRY_ASSIGN(const InodeRecord record, view->inode(ino_of(node)));
+  if (offset >= record.size_bytes) return fail(posix_error(ENXIO));
+  return want_data ? offset : record.size_bytes;  // all data: holes need not be told
+}
+
+void do_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
+  Edge& edge = edge_of(request);
+  const bool want_data = whence == SEEK_DATA;
+  const auto from = static_cast<std::uint64_t>(offset);
+  if (!want_data && whence != SEEK_HOLE) {
+    fuse_reply_err(request, EINVAL);
+  } else if (!is_live(node)) {
+    reply_seek(request, seek_in_snapshot(edge, node, from, want_data));
+  } else if (edge.writers.contains(ino_of(node))) {
+    edge.late_seek.answer_later({request, ino_of(node), from, want_data});
+  } else {
+    reply_seek(request, edge.fs.seek(ino_of(node), from, want_data));
+  }
+}
+
+// NOLINTNEXTLINE: the signature is libfuse's.
+void do_copy_file_range(fuse_req_t request, fuse_ino_t source, off_t source_offset, fuse_file_info*,
+                        fuse_ino_t target, off_t target_offset, fuse_file_info*, std::size_t size,
+                        int) {
+  if (!is_live(target)) {
+    fuse_reply_err(request, EROFS);
+    return;
+  }
+  if (!is_live(source)) {
+    fuse_reply_err(request, EXDEV);  // the kernel then copies the bytes
+    return;
+  }
+  const auto copied = edge_of(request).fs.copy_range(
+      origin_of(request), {.source = ino_of(source),
+                           .source_offset = static_cast<std::uint64_t>(source_offset),
+                           .target = ino_of(target),
+                           .target_offset = static_cast<std::uint64_t>(target_offset),
+                           .size = size});
+  if (!copied) return reply_error(request, copied.error());
+  fuse_reply_write(request, *copied);
+}
+
+// NOLINTNEXTLINE: the signature is libfuse's.
+void do_ioctl(fuse_req_t request, fuse_ino_t, unsigned, void*, fuse_file_info*, unsigned,
+              const void*, std::size_t, std::size_t) {
+  fuse_reply_err(request, ENOTTY);
+}
+
+}  // namespace
+
+void add_data_handlers(fuse_lowlevel_ops& ops) {
+  ops.create = do_create;
+  ops.open = do_open;
+  ops.release = do_release;
+  ops.read = do_read;
+  ops.write = do_write;
+  ops.flush = do_flush;
+  ops.fsync = do_fsync;
+  ops.fallocate = do_fallocate;
+  ops.lseek = do_lseek;
+  ops.copy_file_range = do_copy_file_range;
+  ops.ioctl = do_ioctl;
+}
+
+}  // namespace amberfs
