@@ -119,6 +119,9 @@ class Mutation {
 
   // Locks the stripes of these inodes, in a fixed order. Once per mutation.
   void lock(std::initializer_list<Ino> inos);
+  // Locks every inode: for a change whose inodes are only known on the way (restore). Instead of
+  // lock().
+  void lock_all();
   [[nodiscard]] const View& view() const { return *view_; }
   [[nodiscard]] Batch& batch() { return batch_; }
   // Journal, then overlay. An empty batch does nothing. Once.

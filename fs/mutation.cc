@@ -28,6 +28,14 @@ void Mutation::lock(std::initializer_list<Ino> inos) NO_THREAD_SAFETY_ANALYSIS {
   view_ = live_.view();  // a commit may have ended while this waited: do not hold its old layers
 }
 
+void Mutation::lock_all() NO_THREAD_SAFETY_ANALYSIS {
+  for (std::size_t stripe = 0; stripe < LiveMap::kStripes; ++stripe) {
+    locked_.push_back(stripe);
+    live_.inode_locks_[stripe].lock();
+  }
+  view_ = live_.view();
+}
+
 Status Mutation::apply() {
   if (batch_.empty()) return ok();
   return live_.append_and_apply(batch_);

@@ -9,13 +9,13 @@
 // Errors:  the Error of what failed; kBadRequest for a request that is not understood.
 #pragma once
 
+#include "blockstore/base/bytes.h"
+#include "blockstore/base/result.h"
+
 #include <nlohmann/json_fwd.hpp>
 
 #include <functional>
 #include <string>
-
-#include "blockstore/base/bytes.h"
-#include "blockstore/base/result.h"
 
 namespace amberfs {
 

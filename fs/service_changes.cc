@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands: diff, restore.
+#include "fs/diff.h"
+#include "fs/line_diff.h"
+#include "fs/path_text.h"
+#include "fs/restore.h"
+#include "fs/service_call.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+namespace amberfs {
+namespace {
+
+constexpr std::uint64_t kLineDiffBytesMax = 64 * kMiB;  // of each side
+constexpr std::uint64_t kLineDiffTextMax = 8 * kMiB;    // of the answer
+constexpr std::size_t kContextLines = 3;
+constexpr std::size_t kEntriesMax = 20'000;  // of one page
+
+const char* type_name(std::uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return "file";
+    case S_IFDIR:
+      return "directory";
+    case S_IFLNK:
+      return "symlink";
+    case S_IFCHR:
+    case S_IFBLK:
+      return "device";
+    case S_IFIFO:
+      return "fifo";
+    default:
+      return "socket";
+  }
+}
+
+// Both sides as trees. The live one is committed first, so that it is one.
+struct Sides {
+  std::shared_ptr<const View> before;
+  std::shared_ptr<const View> after;
+};
+
+Result<std::shared_ptr<const View>> committed_view(const Call& call, const char* key) {
+  TRY_ASSIGN(std::string snap, call.text(key, "live"));
+  if (snap != "live") return call.view(key);
+  Engine& engine = call.engine();
+  if (MountHooks* hooks = engine.hooks(); hooks != nullptr) TRY(hooks->flush_kernel());
+  TRY(engine.commit());
+  Manifest now;
+  now.root = engine.head().root;
+  return engine.view_of(now).view;
+}
+
+Result<Bytes> text_of(const Call& call, const View& view, Ino ino, std::uint64_t size) {
+  Bytes text(size, '\0');
+  if (ino == kNoIno || size == 0) return Bytes();
+  TRY_ASSIGN(std::size_t got, call.engine().data().read(view, ino, 0, text.data(), text.size()));
+  text.resize(got);
+  return text;
+}
+
+bool is_binary(ByteView text) {
+  return text.substr(0, 64 * kKiB).find('\0') != ByteView::npos;
+}
+
+Result<std::string> line_diff(const Call& call, const Sides& sides, const PathChange& change) {
+  if (!S_ISREG(change.mode) || change.kind == ChangeKind::kType) return std::string();
+  if (change.size_before > kLineDiffBytesMax || change.size_after > kLineDiffBytesMax) {
+    return std::string("(larger than 64 MiB: not compared by lines)\n");
+  }
+  const bool has_before = change.kind != ChangeKind::kAdded;
+  const bool has_after = change.kind != ChangeKind::kRemoved;
+  TRY_ASSIGN(Bytes before, text_of(call, *sides.before, has_before ? change.ino_before : kNoIno,
+                                   change.size_before));
+  TRY_ASSIGN(Bytes after,
+             text_of(call, *sides.after, has_after ? change.ino_after : kNoIno, change.size_after));
+  // Damage shows as NULs; a text that was damaged is still worth comparing with what it was.
+  if (is_binary(before) || (before.empty() && is_binary(after))) {
+    return std::string("(binary: not compared by lines)\n");
+  }
+  if (before == after) return std::string();
+  return unified_diff(before, after, kContextLines);
+}
+
+Json to_json(const PathChange& change) {
+  Json json{{"path", "/" + encode_path(change.path)},
+            {"change", change_name(change.kind)},
+            {"type", type_name(change.mode)},
+            {"size_before", change.size_before},
+            {"size_after", change.size_after}};
+  if (!change.from_path.empty()) json["from"] = "/" + encode_path(change.from_path);
+  if (!change.detail.empty()) json["detail"] = change.detail;
+  return json;
+}
+
+Result<Reply> run_diff(const Call& call) {
+  Sides sides;
+  TRY_ASSIGN(sides.before, committed_view(call, "from"));
+  TRY_ASSIGN(sides.after, committed_view(call, "to"));
+  TRY_ASSIGN(auto filters, call.paths("paths"));
+  TRY_ASSIGN(bool lines, call.flag("lines"));
+  TRY_ASSIGN(std::uint64_t skip, call.number("skip"));
+  TRY_ASSIGN(auto changes, diff_views(call.engine().blocks(), {*sides.before, *sides.after},
+                                      call.engine().data(), filters));
+  Json list = Json::array();
+  std::uint64_t text_bytes = 0;
+  std::size_t at = std::min<std::size_t>(skip, changes.size());
+  for (; at < changes.size() && list.size() < kEntriesMax && text_bytes < kLineDiffTextMax; ++at) {
+    Json entry = to_json(changes[at]);
+    if (lines) {
+      TRY_ASSIGN(std::string text, line_diff(call, sides, changes[at]));
+      if (text.size() > kLineDiffTextMax) {
+        text.resize(kLineDiffTextMax);
+        text += "\n(cut off: more than 8 MiB of differences)\n";
+      }
+      text_bytes += text.size();
+      if (!text.empty()) entry["lines"] = std::move(text);
+    }
+    list.push_back(std::move(entry));
+  }
+  Json reply{{"changes", std::move(list)}, {"total", changes.size()}};
+  if (at < changes.size()) reply["next"] = at;
+  return make_reply(reply);
+}
+
+Json paths_json(const std::vector<Bytes>& paths) {
+  Json list = Json::array();
+  for (const Bytes& path : paths) list.push_back("/" + encode_path(path));
+  return list;
+}
+
+Result<Reply> run_restore_lines(const Call& call, const Manifest& snapshot,
+                                const std::vector<std::string>& paths, bool dry_run) {
+  Json files = Json::array();
+  for (const std::string& path : paths) {
+    TRY_ASSIGN(LineRestoreResult result, restore_lines(call.engine(), snapshot, path, dry_run));
+    files.push_back({{"path", "/" + encode_path(path)},
+                     {"lines_restored", result.lines_restored},
+                     {"damaged_lines_dropped", result.damaged_lines_dropped},
+                     {"size_before", result.size_before},
+                     {"size_after", result.size_after},
+                     {"before", to_json(result.before)}});
+  }
+  return make_reply({{"files", std::move(files)}, {"dry_run", dry_run}});
+}
+
+Result<Reply> run_restore(const Call& call) {
+  TRY_ASSIGN(Manifest snapshot, call.snapshot("snap"));
+  RestoreRequest request;
+  TRY_ASSIGN(request.paths, call.paths("paths"));
+  TRY_ASSIGN(request.exact, call.flag("exact"));
+  TRY_ASSIGN(request.dry_run, call.flag("dry_run"));
+  TRY_ASSIGN(bool lines, call.flag("lines"));
+  if (request.paths.empty()) return fail(Errc::kBadRequest, 0, "restore: no path is given");
+  if (lines) return run_restore_lines(call, snapshot, request.paths, request.dry_run);
+  TRY_ASSIGN(RestoreResult result, restore_paths(call.engine(), snapshot, request));
+  Json reply{{"restored", paths_json(result.restored)},
+             {"created", paths_json(result.created)},
+             {"removed", paths_json(result.removed)},
+             {"unchanged", result.unchanged},
+             {"dry_run", request.dry_run}};
+  if (!request.dry_run) reply["before"] = to_json(result.before);
+  return make_reply(reply);
+}
+
+constexpr std::array kCommands{Command{"diff", run_diff}, Command{"restore", run_restore}};
+
+}  // namespace
+
+std::span<const Command> change_commands() {
+  return kCommands;
+}
+
+}  // namespace amberfs

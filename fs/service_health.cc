@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands: status, verify.
+#include "fs/service_call.h"
+#include "fs/verify_store.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+
+namespace amberfs {
+namespace {
+
+std::uint64_t resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+double ratio(std::uint64_t plain, std::uint64_t stored) {
+  return stored == 0 ? 0.0 : static_cast<double>(plain) / static_cast<double>(stored);
+}
+
+// What an administrator should know of, in words; empty when all is well.
+Json problems(Engine& engine, const DiskSpace& disk) {
+  Json list = Json::array();
+  if (auto broken = engine.journal().broken()) list.push_back(broken->to_string());
+  const Engine::Health health = engine.health();
+  if (!health.last_error.empty()) list.push_back(health.last_error);
+  constexpr std::uint64_t kLowSpace = 256 * kMiB;
+  if (disk.available_bytes < std::min(kLowSpace, disk.total_bytes / 20)) {
+    list.push_back("the store's disk is nearly full: " + std::to_string(disk.available_bytes) +
+                   " bytes left");
+  }
+  return list;
+}
+
+Result<Json> snapshot_status(Engine& engine) {
+  Json json{{"count", engine.catalog().count()}};
+  if (const auto newest = engine.catalog().newest_sequence()) {
+    TRY_ASSIGN(Manifest manifest, engine.catalog().by_sequence(*newest));
+    json["latest"] = to_json(manifest);
+  }
+  return json;
+}
+
+Result<Reply> run_status(const Call& call) {
+  Engine& engine = call.engine();
+  MountHooks* hooks = engine.hooks();
+  const Head head = engine.head();
+  TRY_ASSIGN(BlockStoreStats stats, engine.blocks().stats());
+  TRY_ASSIGN(DiskSpace disk, engine.io().disk_space(engine.store()));
+  TRY_ASSIGN(Json snapshots, snapshot_status(engine));
+  const TreeTotals totals = engine.live().totals();
+  const JournalPosition tail = engine.journal().tail();
+  Json json{{"store", engine.store()},
+            {"id", engine.config().store_id},
+            {"format", engine.config().format_version},
+            {"mounted", hooks != nullptr},
+            {"mount_point", hooks != nullptr ? Json(hooks->mount_point()) : Json()},
+            {"server_pid", hooks != nullptr ? Json(::getpid()) : Json()},
+            {"keeper_pid", Json()},
+            {"snapshots", std::move(snapshots)}};
+  json["live"] = {{"inodes", totals.inode_count},
+                  {"logical_bytes", totals.logical_bytes},
+                  {"open_files", engine.filesystem().open_file_count()},
+                  {"uncommitted", engine.live().dirty()},
+                  {"overlay_bytes", engine.live().overlay_bytes()}};
+  json["blocks"] = {{"count", stats.block_count},
+                    {"packs", stats.pack_count},
+                    {"pack_bytes", stats.pack_bytes},
+                    {"plain_bytes", stats.plain_bytes},
+                    {"compression_ratio", ratio(stats.plain_bytes, stats.pack_bytes)},
+                    {"cache_bytes", stats.cache_bytes},
+                    {"cache_hits", stats.cache_hits},
+                    {"cache_misses", stats.cache_misses},
+                    {"dedup_hits", stats.dedup_hits}};
+  json["journal"] = {{"bytes", engine.journal().size_bytes()},
+                     {"appended_bytes", engine.journal().appended_bytes()},
+                     {"segment", tail.segment},
+                     {"last_seq", tail.next_seq - 1},
+                     {"durable_seq", engine.journal().durable_seq()},
+                     {"replay_from_seq", head.journal.next_seq}};
+  json["commits"] = {{"count", engine.health().commits},
+                     {"last", format_time(head.commit_time_ns)},
+                     {"root", head.root.to_hex()}};
+  json["disk"] = {{"total_bytes", disk.total_bytes}, {"available_bytes", disk.available_bytes}};
+  json["memory_bytes"] = resident_bytes();
+  json["problems"] = problems(engine, disk);
+  return make_reply(json);
+}
+
+Result<Reply> run_verify(const Call& call) {
+  TRY_ASSIGN(bool full, call.flag("full"));
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (!call.progress()) return;
+    call.progress()(Json{{"what", "verify"}, {"done", done}, {"total", total}}.dump());
+  };
+  TRY_ASSIGN(VerifyReport report, verify_store(call.engine(), full, progress));
+  Json damage = Json::array();
+  for (const VerifyFinding& finding : report.findings) {
+    damage.push_back({{"kind", finding.kind},
+                      {"object", finding.object},
+                      {"snapshot", finding.snapshot},
+                      {"offset", finding.offset},
+                      {"size", finding.size},
+                      {"what", finding.what}});
+  }
+  return make_reply({{"ok", report.ok()},
+                     {"full", full},
+                     {"snapshots", report.snapshots},
+                     {"nodes", report.nodes},
+                     {"extents", report.blocks},
+                     {"damage", std::move(damage)}});
+}
+
+constexpr std::array kCommands{Command{"status", run_status}, Command{"verify", run_verify}};
+
+}  // namespace
+
+std::span<const Command> health_commands() {
+  return kCommands;
+}
+
+}  // namespace amberfs

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/verify_store.h"
+
+#include "fs/check.h"
+#include "fs/path_text.h"
+
+#include <unordered_set>
+
+namespace amberfs {
+namespace {
+
+constexpr std::size_t kFindingsMax = 10'000;
+
+class StoreVerifier {
+ public:
+  explicit StoreVerifier(Engine& engine) : engine_(engine) {}
+
+  Result<VerifyReport> run(bool full,
+                           const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    TRY(check_blocks({.full = full, .progress = progress}));
+    TRY_ASSIGN(auto inspection, engine_.catalog().inspect());
+    for (const auto& [file, error] : inspection.damaged) {
+      add({.kind = "manifest", .object = file, .what = error.to_string()});
+    }
+    TRY(engine_.commit());
+    const Manifest live = {.root = engine_.head().root};
+    TRY(check_tree(live, "live"));
+    for (const Manifest& manifest : inspection.good) {
+      TRY(check_tree(manifest, format_time(manifest.time_ns)));
+    }
+    report_.snapshots = inspection.good.size();
+    TRY(check_consistency(live));
+    return std::move(report_);
+  }
+
+ private:
+  void add(VerifyFinding finding) {
+    if (report_.findings.size() < kFindingsMax) report_.findings.push_back(std::move(finding));
+  }
+
+  Status check_blocks(const VerifyOptions& options) {
+    TRY_ASSIGN(auto damages, engine_.blocks().verify(options));
+    for (const Damage& damage : damages) {
+      add({.kind = damage.block ? "frame" : "index",
+           .object = damage.file,
+           .offset = damage.offset,
+           .size = damage.size,
+           .what = damage.what});
+      if (damage.block) damaged_.insert(*damage.block);
+    }
+    return ok();
+  }
+
+  // Every node not seen before in another tree; of damaged blocks, the files that need them.
+  Status check_tree(const Manifest& manifest, const std::string& name) {
+    const SnapshotView tree = engine_.view_of(manifest);
+    const NodeVisitor visitor{
+        .enter =
+            [&](const BlockId& node) {
+              // Trees that share a node with a damaged block below it are each to be named.
+              if (damaged_.empty() && !seen_.insert(node).second) return false;
+              ++report_.nodes;
+              return true;
+            },
+        .entry = [&](ByteView key,
+                     ByteView value) { return check_entry(*tree.view, name, key, value); },
+        .damaged =
+            [&](const BlockId& node, const Error& error) {
+              add({.kind = "node",
+                   .object = node.to_hex(),
+                   .snapshot = name,
+                   .what = error.to_string()});
+              return ok();
+            }};
+    return walk_tree(engine_.blocks(), manifest.root, visitor);
+  }
+
+  Status check_entry(const View& view, const std::string& name, ByteView key, ByteView value) {
+    const auto parsed = parse_key(key);
+    if (!parsed) {
+      add({.kind = "node", .snapshot = name, .what = parsed.error().to_string()});
+      return ok();
+    }
+    if (parsed->tag != Tag::kExtent) return ok();
+    const auto extent = decode_extent(value);
+    if (!extent || extent->kind != ExtentKind::kBlock) {
+      add(file_finding(view, name, *parsed, 0, "its extent is no valid record"));
+      return ok();
+    }
+    ++report_.blocks;
+    TRY_ASSIGN(bool there, engine_.blocks().contains(extent->block));
+    if (!there || damaged_.contains(extent->block)) {
+      add(file_finding(view, name, *parsed, extent->length,
+                       there ? "its block is damaged" : "its block is missing"));
+    }
+    return ok();
+  }
+
+  static VerifyFinding file_finding(const View& view, const std::string& name, const ParsedKey& key,
+                                    std::uint64_t size, const std::string& what) {
+    const auto path = view.path_of(key.ino);
+    const std::string object =
+        path && *path ? "/" + encode_path(**path) : "inode " + std::to_string(key.ino);
+    return {.kind = "file",
+            .object = object,
+            .snapshot = name,
+            .offset = key.number - size,
+            .size = size,
+            .what = what};
+  }
+
+  Status check_consistency(const Manifest& live) {
+    const SnapshotView tree = engine_.view_of(live);
+    auto report = check_view(*tree.view, {.journal_extents = false});
+    if (!report) {
+      add({.kind = "inode", .snapshot = "live", .what = report.error().to_string()});
+      return ok();
+    }
+    for (const CheckFinding& finding : report->findings) {
+      add({.kind = "inode",
+           .object = "inode " + std::to_string(finding.ino),
+           .snapshot = "live",
+           .what = finding.what});
+    }
+    return ok();
+  }
+
+  Engine& engine_;
+  VerifyReport report_;
+  std::unordered_set<BlockId> seen_;
+  std::unordered_set<BlockId> damaged_;
+};
+
+}  // namespace
+
+Result<VerifyReport> verify_store(
+    Engine& engine, bool full, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  return StoreVerifier(engine).run(full, progress);
+}
+
+}  // namespace amberfs

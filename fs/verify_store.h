@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// verify_store: whether everything a store holds can be read and is what it was: frames and index
+// (BlockStore::verify), every tree node and every block that a snapshot or the live tree refers to,
+// manifests, and the consistency of the live file system.
+// Flow:    service → verify_store.   Nodes shared by snapshots are walked once.
+// Threads: any; on a mounted store too, as everything it reads is immutable (the live tree is
+//          committed first).
+// Memory:  32 bytes a tree node and a few words a damaged block.
+// Errors:  an Error means that verify itself could not go on; damage is a finding.
+#pragma once
+
+#include "fs/engine.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace amberfs {
+
+struct VerifyFinding {
+  std::string kind;          // "frame", "index", "node", "file", "manifest", "inode"
+  std::string object;        // file of the store, or path in a snapshot
+  std::string snapshot;      // time of the snapshot, "live", or ""
+  std::uint64_t offset = 0;  // byte range of the object that is lost
+  std::uint64_t size = 0;
+  std::string what;
+};
+
+struct VerifyReport {
+  std::vector<VerifyFinding> findings;
+  std::uint64_t snapshots = 0;
+  std::uint64_t nodes = 0;
+  std::uint64_t blocks = 0;
+  [[nodiscard]] bool ok() const { return findings.empty(); }
+};
+
+[[nodiscard]] Result<VerifyReport> verify_store(
+    Engine& engine, bool full, const std::function<void(std::uint64_t, std::uint64_t)>& progress);
+
+}  // namespace amberfs
