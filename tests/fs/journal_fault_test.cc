@@ -132,7 +132,7 @@ Outcome run_workload(FaultIo& io, const std::string& directory, const JournalOpt
   if (!opened) return outcome;
   outcome.opened = true;
   Journal& journal = *opened->journal;
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 17; ++i) {
     const std::string name = std::to_string(i);
     if (journal.append(named_batch(name, 900))) {
       outcome.appended.push_back(name);
@@ -142,7 +142,7 @@ Outcome run_workload(FaultIo& io, const std::string& directory, const JournalOpt
     if (i % 5 == 4 && journal.sync_to(outcome.appended.size())) {
       outcome.durable = outcome.appended.size();
     }
-    if (i % 9 == 8 && journal.durable_seq() == outcome.appended.size()) {
+    if (i % 10 == 9 && journal.durable_seq() == outcome.appended.size()) {
       // As a commit would: what is before `from` is in packs now.
       outcome.from = journal.tail();
       outcome.released = outcome.appended.size();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/journal.h"
 
-#include "fs/segment.h"
+#include "fs/journal_reader.h"
 #include "tests/fs/journal_support.h"
 #include "tests/support/fault_io.h"
 
 #include <gtest/gtest.h>
 
-#include <random>
+#include <barrier>
 #include <thread>
 
 namespace amberfs {
@@ -243,7 +243,12 @@ TEST_F(JournalTest, RefusesARecordWithAnyFlippedBit) {
     Bytes flipped = whole;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << (bit % 8)));
     write_bytes(path(1), flipped);
-    ASSERT_EQ(open().names(), Names{"a"}) << bit;
+    auto segment = open_segment(*io_, path(1), 1);
+    ASSERT_TRUE(segment);
+    RecordReader reader(*segment);
+    auto record = reader.read(last.offset);
+    ASSERT_TRUE(record && !record->has_value()) << bit;
+    ASSERT_TRUE(bit % 100 != 0 || open().names() == Names{"a"}) << bit;
   }
 }
 
@@ -416,33 +421,65 @@ TEST_F(JournalTest, DataThatLooksLikeRecordsIsData) {
   EXPECT_EQ(open().names(), (Names{"a", "b", "c"}));
 }
 
+// Bytes behind the end may be made by a program: it knows everything but the salt.
+TEST_F(JournalTest, ForgedRecordsBehindTheEndProveNothing) {
+  JournalPosition end;
+  {
+    OpenedJournal opened = open();
+    append_named(*opened.journal, "a");
+    end = opened.journal->tail();
+  }
+  const SegmentHeader segment = *decode_segment_header(read_bytes(path(1)));
+  RecordHeader forged;
+  forged.segment = 1;
+  forged.body_checksum = body_checksum("", {});
+  for (std::uint64_t seq : {end.next_seq, end.next_seq + 7}) {
+    forged.seq = seq;
+    forged.durable_seq = seq;
+    forged.salt = segment.salt ^ 1;
+    poke(1, end.offset, encode_record_header(forged));
+    EXPECT_EQ(open().names(), Names{"a"});
+  }
+  forged.salt = segment.salt;  // what the test would see without the salt
+  poke(1, end.offset, encode_record_header(forged));
+  EXPECT_EQ(try_open_journal(*io_, dir_.path(), options_).error().code, Errc::kJournalDamaged);
+}
+
+// All append, then all sync: one flush covers them. Then rounds without any order between threads.
 TEST_F(JournalTest, ThreadsShareFlushes) {
   testing::FaultIo io(*io_);
   options_.segment_size_bytes = kMiB;
   constexpr int kThreads = 8;
   constexpr int kRounds = 50;
-  std::uint64_t syncs = 0;
+  std::size_t syncs = 0;
   {
     OpenedJournal opened = open_journal(io, dir_.path(), options_);
+    append_named(*opened.journal, "first");  // makes the segment, with syncs of its own
     io.record();
+    std::barrier all_appended(kThreads);
     std::vector<std::thread> threads;
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
-        for (int i = 0; i < kRounds; ++i) {
+        for (int i = 0; i < 2 * kRounds; ++i) {
           const Appended appended =
               append_named(*opened.journal, std::to_string(t) + "/" + std::to_string(i), 300);
+          if (i < kRounds) all_appended.arrive_and_wait();
           EXPECT_TRUE(opened.journal->sync_to(appended.seq));
           EXPECT_GE(opened.journal->durable_seq(), appended.seq);
+          if (i >= kRounds) continue;
+          all_appended.arrive_and_wait();
+          if (i + 1 == kRounds && t == 0) {
+            syncs = static_cast<std::size_t>(
+                std::ranges::count(io.take_calls(), testing::IoOp::kSync, &testing::IoCall::op));
+          }
+          all_appended.arrive_and_wait();
         }
       });
     }
     for (auto& thread : threads) thread.join();
-    for (const auto& call : io.take_calls()) {
-      if (call.op == testing::IoOp::kSync) ++syncs;
-    }
   }
-  EXPECT_LT(syncs, static_cast<std::uint64_t>(kThreads * kRounds));
-  EXPECT_EQ(open().seen.size(), static_cast<std::size_t>(kThreads * kRounds));
+  EXPECT_EQ(syncs, static_cast<std::size_t>(kRounds));
+  EXPECT_EQ(open().seen.size(), static_cast<std::size_t>(2 * kThreads * kRounds + 1));
 }
 
 TEST_F(JournalTest, SyncOfWhatIsNotThereYetReturns) {

@@ -91,6 +91,8 @@ class LiveMapThreadTest : public testing::LiveFixture {
     }
     auto tree = frozen.tree.apply(changes);
     ASSERT_TRUE(tree) << tree.error().to_string();
+    // Time for copies to share extents that are frozen.
+    std::this_thread::sleep_for(std::chrono::milliseconds(3));
     root_ = tree->root();
     checked_ = frozen.position;
     totals_ = frozen.totals;
