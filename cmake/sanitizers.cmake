@@ -4,3 +4,6 @@ if(AMBERFS_SANITIZE)
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${AMBERFS_SANITIZE})
 endif()
+if(AMBERFS_FUZZ)  # coverage for the fuzzer in every module; the targets themselves link it
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
