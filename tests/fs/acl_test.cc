@@ -50,10 +50,11 @@ TEST(Acl, ChangesTheMaskAndNotTheGroupWithTheMode) {
 
 TEST(Acl, NarrowsEntriesAndModeToWhatBothGrant) {
   auto acl = *Acl::parse(acl_bytes(kNamed));
-  std::uint32_t mode = 0666;
+  std::uint32_t mode = 0646;
   acl->narrow_to(mode);
-  EXPECT_EQ(mode, 0660U);
-  EXPECT_EQ(acl->mode_bits(), 0660U);
+  EXPECT_EQ(mode, 0640U);
+  EXPECT_EQ(acl->mode_bits(), 0640U);
+  EXPECT_EQ(acl->entries()[2].perm, 5);  // the group keeps what the mask hides
 }
 
 TEST(Acl, TakesNoEntriesAsNoAcl) {
