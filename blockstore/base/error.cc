@@ -58,6 +58,13 @@ std::string_view errc_advice(Errc code) {
   return row(code).advice;
 }
 
+std::optional<Errc> errc_from_name(std::string_view name) {
+  for (std::size_t i = 0; i < kErrcTable.size(); ++i) {
+    if (kErrcTable[i].name == name) return static_cast<Errc>(i);
+  }
+  return std::nullopt;
+}
+
 Errc errc_for(int sys_errno, Errc otherwise) {
   switch (sys_errno) {
     case ENOSPC:

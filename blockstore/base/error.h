@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,7 @@ struct Error {
 
 [[nodiscard]] std::string_view errc_name(Errc code);   // "kNoSpace"
 [[nodiscard]] std::string_view errc_advice(Errc code);
+[[nodiscard]] std::optional<Errc> errc_from_name(std::string_view name);
 
 // Chooses the Errc for a failed system call: ENOSPC/EDQUOT, EROFS and ENOMEM have codes of their
 // own; everything else becomes `otherwise`.

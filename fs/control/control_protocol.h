@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control socket's messages: STORE/control.sock, a Unix stream socket, present while mounted.
-// A message is a header {magic, kind, json size, payload size} and its two parts. A client sends one
-// request and reads messages until the reply or the error; progress may come before.
-// Untrusted: sizes are bounded before anything is allocated; the server checks the peer's uid
-// (root or the user who mounted).
-// Format: docs/FORMAT.md#control.
+// A message is a header {magic, kind, json size, payload size} and its two parts. A client sends
+// one request and reads messages until the reply or the error; progress may come before. Untrusted:
+// sizes are bounded before anything is allocated; the server checks the peer's uid (root or the
+// user who mounted). Format: docs/FORMAT.md#control.
 #pragma once
 
-#include <string>
-
 #include "fs/service.h"
+
+#include <string>
 
 namespace amberfs {
 
@@ -23,6 +22,16 @@ struct Message {
 
 constexpr std::size_t kControlJsonMax = 16 * kMiB;
 constexpr std::size_t kControlPayloadMax = 4 * kMiB;
+
+struct MessageHeader {
+  MessageKind kind = MessageKind::kRequest;
+  std::uint32_t json_size = 0;
+  std::uint32_t payload_size = 0;
+};
+[[nodiscard]] Bytes encode_message_header(MessageKind kind, std::size_t json_size,
+                                          std::size_t payload_size);
+// Sizes are within the limits above when it succeeds.
+[[nodiscard]] Result<MessageHeader> decode_message_header(ByteView bytes);
 
 [[nodiscard]] Status send_message(int fd, const Message& message);
 [[nodiscard]] Result<Message> receive_message(int fd);  // kControl when the peer hung up

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/control/control_client.h"
+
+#include "fs/control/control_protocol.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstring>
+
+namespace amberfs {
+
+Result<SocketAddress> SocketAddress::of(const std::string& store) {
+  std::string path = store + "/control.sock";
+  if (path.size() < sizeof(sockaddr_un{}.sun_path)) return SocketAddress(std::move(path), -1);
+  const int fd = ::open(store.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail(Errc::kControl, errno, "open the store's directory", store);
+  return SocketAddress("/proc/self/fd/" + std::to_string(fd) + "/control.sock", fd);
+}
+
+SocketAddress::~SocketAddress() {
+  if (directory_fd_ >= 0) ::close(directory_fd_);
+}
+
+Result<ControlClient> ControlClient::connect(const std::string& store) {
+  TRY_ASSIGN(SocketAddress where, SocketAddress::of(store));
+  ControlClient client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (client.fd_ < 0) return fail(Errc::kControl, errno, "make a socket");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, where.path().c_str(), sizeof address.sun_path - 1);
+  if (::connect(client.fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return fail(Errc::kControl, errno, "reach the server of the mounted store", store);
+  }
+  return client;
+}
+
+ControlClient::~ControlClient() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<Reply> ControlClient::call(const std::string& request_json, const ProgressSink& progress) {
+  TRY(send_message(fd_, {MessageKind::kRequest, request_json, {}}));
+  while (true) {
+    TRY_ASSIGN(Message message, receive_message(fd_));
+    switch (message.kind) {
+      case MessageKind::kReply:
+        return Reply{std::move(message.json), std::move(message.payload)};
+      case MessageKind::kError:
+        return fail(decode_error(message.json));
+      case MessageKind::kProgress:
+        if (progress) progress(message.json);
+        break;
+      case MessageKind::kRequest:
+        return fail(Errc::kControl, 0, "read the server's answer: it is a request");
+    }
+  }
+}
+
+}  // namespace amberfs

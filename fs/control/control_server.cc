@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/control/control_server.h"
+
+#include "blockstore/base/log.h"
+#include "fs/control/control_client.h"
+#include "fs/control/control_protocol.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace amberfs {
+namespace {
+
+// A client that stops in the middle of a message loses its connection after this.
+constexpr timeval kMessageTimeout{.tv_sec = 60, .tv_usec = 0};
+constexpr int kPollMs = 500;
+
+}  // namespace
+
+Result<std::unique_ptr<ControlServer>> ControlServer::start(Engine& engine,
+                                                            const std::string& store) {
+  const std::string path = store + "/control.sock";
+  TRY_ASSIGN(SocketAddress where, SocketAddress::of(store));
+  // Left by a server that was killed: this process holds the store's lock, so nobody listens there.
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+    return fail(errc_for(errno, Errc::kControl), errno, "remove the old control socket", path);
+  }
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(Errc::kControl, errno, "make a socket");
+  std::unique_ptr<ControlServer> server(new ControlServer(engine, path, fd));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, where.path().c_str(), sizeof address.sun_path - 1);
+  const mode_t old_mask = ::umask(0177);
+  const int bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ::umask(old_mask);
+  if (bound != 0) return fail(errc_for(error, Errc::kControl), error, "bind", path);
+  if (::listen(fd, static_cast<int>(kConnectionsMax)) != 0) {
+    return fail(Errc::kControl, errno, "listen", path);
+  }
+  server->accept_ = std::thread([raw = server.get()] { raw->accept_loop(); });
+  return server;
+}
+
+ControlServer::ControlServer(Engine& engine, std::string socket_path, int fd)
+    : service_(engine), socket_path_(std::move(socket_path)), fd_(fd) {}
+
+ControlServer::~ControlServer() {
+  stopping_ = true;
+  if (accept_.joinable()) {
+    accept_.join();
+    reap(true);
+  }
+  ::unlink(socket_path_.c_str());
+  ::close(fd_);
+}
+
+void ControlServer::accept_loop() {
+  while (!stopping_) {
+    pollfd waiting{.fd = fd_, .events = POLLIN, .revents = 0};
+    if (::poll(&waiting, 1, kPollMs) <= 0) {
+      reap(false);
+      continue;
+    }
+    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd < 0) continue;
+    reap(false);
+    MutexLock lock(mu_);
+    if (connections_.size() >= kConnectionsMax || !peer_may_ask(fd)) {
+      const Error busy{Errc::kControl,
+                       EACCES,
+                       "use the control socket: not root, not the user who "
+                       "mounted, or too many connections",
+                       {}};
+      (void)send_message(fd, {MessageKind::kError, encode_error(busy), {}}).has_value();
+      ::close(fd);
+      continue;
+    }
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
+    connections_.push_back(std::make_unique<Connection>());
+    Connection& connection = *connections_.back();
+    connection.fd = fd;
+    connection.thread = std::thread([this, &connection] {
+      serve(connection);
+      connection.done = true;
+    });
+  }
+}
+
+bool ControlServer::peer_may_ask(int fd) const {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+
+// Requests of one connection, one after another, until the peer hangs up or the server stops.
+void ControlServer::serve(Connection& connection) {
+  while (!stopping_) {
+    pollfd waiting{.fd = connection.fd, .events = POLLIN, .revents = 0};
+    const int ready = ::poll(&waiting, 1, kPollMs);
+    if (ready < 0 && errno != EINTR) return;
+    if (ready <= 0) continue;
+    auto request = receive_message(connection.fd);
+    if (!request || request->kind != MessageKind::kRequest) return;
+    const auto progress = [&](const std::string& json) {
+      // Who does not listen to progress may still want the answer; a lost peer shows there.
+      (void)send_message(connection.fd, {MessageKind::kProgress, json, {}}).has_value();
+    };
+    auto reply = service_.call(request->json, progress);
+    const Status sent =
+        reply ? send_message(connection.fd, {MessageKind::kReply, std::move(reply->json),
+                                             std::move(reply->payload)})
+              : send_message(connection.fd, {MessageKind::kError, encode_error(reply.error()), {}});
+    if (!sent) return;
+  }
+}
+
+void ControlServer::reap(bool all) {
+  MutexLock lock(mu_);
+  for (auto it = connections_.begin(); it != connections_.end();) {
+    if (!all && !(*it)->done) {
+      ++it;
+      continue;
+    }
+    (*it)->thread.join();
+    ::close((*it)->fd);
+    it = connections_.erase(it);
+  }
+}
+
+}  // namespace amberfs
