@@ -128,12 +128,11 @@ class FileSystem {
     std::uint32_t count = 0;
   };
   [[nodiscard]] std::vector<OpenFile> open_files();
-  // Drops orphans that nobody holds open: all of them at a clean mount (`all`), when the kernel is
-  // known to hold nothing.
+  // Drops every orphan that is not held: neither open here nor inherited (see below). At a clean
+  // mount, when the kernel holds nothing, that is all of them.
   [[nodiscard]] Status drop_orphans();
   // A server that takes over a mount does not know what the kernel holds open: from now on every
-  // inode that exists is kept as an orphan when it loses its last name, until drop_orphans() at the
-  // next clean mount.
+  // inode that exists is kept as an orphan when it loses its last name, until the next clean mount.
   void inherit_open_files();
   // For changes of names that do not go through this class (restore): held before the Mutation is
   // made.

@@ -140,8 +140,8 @@ Status FileSystem::drop_orphan(Ino ino) {
   {
     Mutation mutation(live_, OpKind::kForgetOrphan);
     mutation.lock({ino});
+    if (is_held(ino)) return ok();  // its release, or the next clean mount, drops it
     MutexLock lock(open_mu_);
-    if (open_counts_.contains(ino)) return ok();  // its release drops it
     if (!dropping_.insert(ino).second) return ok();
   }
   return drop_inode(ino);
@@ -181,10 +181,6 @@ Result<bool> FileSystem::drop_step(Ino ino, Bytes& from) {
 }
 
 Status FileSystem::drop_orphans() {
-  {
-    MutexLock lock(open_mu_);
-    inherited_below_ = kNoIno;
-  }
   Bytes from = range_begin(kNoIno, Tag::kOrphan);
   const Bytes end = range_end(kNoIno, Tag::kOrphan);
   while (true) {

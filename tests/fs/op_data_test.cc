@@ -171,6 +171,20 @@ TEST_F(Data, CopiesABoundedPartAtATime) {
   EXPECT_EQ(read(target), Bytes(5000, 'x'));
 }
 
+TEST_F(Data, CopiesOverAScatteredTargetAPartAtATime) {
+  constexpr std::uint64_t kSize = 33'000;
+  const Ino source = file("s");
+  const Ino target = file("t");
+  for (std::uint64_t i = 0; i < kSize; ++i) write(target, i, "t");
+  write(source, 0, Bytes(kSize, 's'));
+  Result<std::uint64_t> copied = copy(source, 0, target, 0, kSize);
+  ASSERT_TRUE(copied);
+  EXPECT_LT(*copied, kSize);
+  EXPECT_EQ(read(target), Bytes(*copied, 's') + Bytes(kSize - *copied, 't'));
+  EXPECT_EQ(*copy(source, *copied, target, *copied, kSize), kSize - *copied);
+  EXPECT_EQ(read(target), Bytes(kSize, 's'));
+}
+
 TEST_F(Data, KeepsJournalBytesThatWereSharedBeforeACommit) {
   const Ino source = file("s");
   write(source, 0, "in the journal");

@@ -98,6 +98,11 @@ TEST_F(Orphans, AreKeptWhenTheKernelMayHoldThemFromBefore) {
   EXPECT_FALSE(exists(g));
   ASSERT_TRUE(fs().release(f));  // opened before: not counted here
   EXPECT_TRUE(exists(f));
+  ASSERT_TRUE(fs().open(f, false, who));
+  ASSERT_TRUE(fs().release(f));  // only one of those that hold it
+  ASSERT_TRUE(fs().drop_orphans());
+  EXPECT_TRUE(exists(f));
+  store.reopen();  // and mounted anew
   ASSERT_TRUE(fs().drop_orphans());
   EXPECT_FALSE(exists(f));
 }
