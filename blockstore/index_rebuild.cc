@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rebuilding: the index made anew from the packs alone.
-// Which head: the one with the highest sequence whose commit is whole. The packs of a commit are
-// synced after its head frame was appended and before anything is appended behind it, so a head
-// frame may stand behind bytes that a crash lost only if it is the last one of an unsealed pack.
-// Such a head is taken only when there is no other.
+// Which head: the one with the highest sequence whose commit is whole. Packs that a commit filled
+// were sealed before its head frame was appended, and the pack of the head frame was synced before
+// another head was appended to it. So a head frame may stand behind bytes that a crash lost only if
+// it is the last one of an unsealed pack. Such a head is taken only when there is no other.
 #include "blockstore/block_store.h"
 #include "blockstore/index.h"
 #include "blockstore/pack_files.h"

@@ -50,8 +50,7 @@ class PackStore final : public BlockStore {
   };
   struct PublishedPack {
     OpenPack pack;
-    std::uint64_t length = 0;  // up to where this publish makes it durable
-    bool seals = false;
+    bool sealed = false;
   };
   // What one publish makes durable.
   struct Publish {
@@ -82,9 +81,9 @@ class PackStore final : public BlockStore {
 
   // Publishing.
   [[nodiscard]] Result<bool> begin_publish(ByteView head, Publish& publish);
-  [[nodiscard]] Status append_head(const HeadRecord& record) REQUIRES(write_mu_);
-  void collect_packs(Publish& publish) REQUIRES(write_mu_);
-  [[nodiscard]] Status make_packs_durable(Publish& publish);
+  [[nodiscard]] Status seal_full_packs(Publish& publish);
+  [[nodiscard]] Status append_head(ByteView head, Publish& publish);
+  [[nodiscard]] static Status sync_open_pack(Publish& publish);
   void finish_publish(const Publish& publish);
 
   // After a failed write: what was not published is forgotten, and the packs are left behind.

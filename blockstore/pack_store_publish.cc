@@ -14,7 +14,10 @@ Status PackStore::publish(ByteView head) {
   Publish publish;
   TRY_ASSIGN(bool needed, begin_publish(head, publish));
   if (!needed) return ok();
-  if (Status durable = make_packs_durable(publish); !durable) {
+  Status durable = seal_full_packs(publish);
+  if (durable) durable = append_head(head, publish);
+  if (durable) durable = sync_open_pack(publish);
+  if (!durable) {
     fail_publish(publish, durable.error(), CutOff::kYes);
     return durable;
   }
@@ -27,36 +30,47 @@ Status PackStore::publish(ByteView head) {
   return ok();
 }
 
-// Appends the head frame and takes everything put so far. False: there is nothing to publish.
+// False: there is nothing to publish.
 Result<bool> PackStore::begin_publish(ByteView head, Publish& publish) {
   MutexLock write_lock(write_mu_);
   if (closed_) return fail(Errc::kBroken, 0, "publish after close", directory_);
   if (failed_) return fail(*std::exchange(failed_, std::nullopt));
-  {
-    ReadLock lock(mu_);
-    if (pending_.empty() && full_.empty() && head_known_ && head == published_.head) return false;
-  }
-  // Never the same twice, so that the heads of a failed publish and of the next one differ.
-  const HeadRecord record{++last_sequence_, Bytes(head)};
-  if (Status appended = append_head(record); !appended) {
-    fail_put(appended.error());
-    failed_.reset();  // this call reports it
-    return fail(std::move(appended).error());
-  }
-  collect_packs(publish);
-  publish.change.head = record;
-  WriteLock lock(mu_);
+  ReadLock lock(mu_);
+  if (pending_.empty() && full_.empty() && head_known_ && head == published_.head) return false;
   publish.puts_before = puts_;
-  committing_ = std::exchange(pending_, {});
-  publish.change.entries.reserve(committing_.size());
-  for (const auto& [id, location] : committing_) publish.change.entries.push_back({id, location});
   publishing_ = true;
   return true;
 }
 
-Status PackStore::append_head(const HeadRecord& record) {
-  TRY(ensure_open_pack());
-  const Bytes plain = encode_head(record);
+// Before the head frame is appended: a head frame that can be read then proves that the other
+// packs of its commit are whole, which is what a rebuild of the index relies on.
+Status PackStore::seal_full_packs(Publish& publish) {
+  while (true) {
+    std::vector<OpenPack> full;
+    {
+      MutexLock write_lock(write_mu_);
+      full = std::exchange(full_, {});
+    }
+    if (full.empty()) return ok();
+    const std::size_t first = publish.packs.size();
+    for (OpenPack& pack : full) publish.packs.push_back({std::move(pack), true});
+    for (std::size_t i = first; i < publish.packs.size(); ++i) {
+      const OpenPack& pack = publish.packs[i].pack;
+      TRY(pack.writer->seal());
+      publish.change.packs.push_back({pack.number, pack.writer->id(), pack.writer->length(), true});
+    }
+  }
+}
+
+// Takes everything put so far into the publish, its head frame last.
+Status PackStore::append_head(ByteView head, Publish& publish) {
+  MutexLock write_lock(write_mu_);
+  if (failed_) return fail(*std::exchange(failed_, std::nullopt));
+  // A pack that just became full takes the head all the same: it is of this commit.
+  if (!open_.writer) TRY(ensure_open_pack());
+  // Never the same twice, so that the heads of a failed publish and of the next one differ.
+  publish.change.head = HeadRecord{++last_sequence_, Bytes(head)};
+  const Bytes plain = encode_head(*publish.change.head);
   const auto size = static_cast<std::uint32_t>(plain.size());
   const FrameHeader header{.type = FrameType::kHead,
                            .stored_size = size,
@@ -64,33 +78,24 @@ Status PackStore::append_head(const HeadRecord& record) {
                            .id = BlockId{sha256(plain)}};
   const Bytes raw_header = encode_frame_header(open_.writer->id(), header, plain);
   TRY(open_.writer->append(header, raw_header, plain));
+  const bool full = open_.writer->length() >= options_.pack_size_bytes;
+  publish.packs.push_back({open_, full});
+  publish.change.packs.push_back({open_.number, open_.writer->id(), open_.writer->length(), full});
+  if (full) open_ = {};
+  WriteLock lock(mu_);
+  publish.puts_before = puts_;
+  committing_ = std::exchange(pending_, {});
+  publish.change.entries.reserve(committing_.size());
+  for (const auto& [id, location] : committing_) publish.change.entries.push_back({id, location});
   return ok();
 }
 
-void PackStore::collect_packs(Publish& publish) {
-  for (OpenPack& pack : full_) {
-    const std::uint64_t length = pack.writer->length();
-    publish.packs.push_back({std::move(pack), length, true});
-  }
-  full_.clear();
-  const std::uint64_t length = open_.writer->length();
-  const bool full = length >= options_.pack_size_bytes;
-  publish.packs.push_back({open_, length, full});
-  if (full) open_ = {};
-}
-
-Status PackStore::make_packs_durable(Publish& publish) {
-  for (PublishedPack& published : publish.packs) {
-    PackWriter& writer = *published.pack.writer;
-    if (published.seals) {
-      TRY(writer.seal());
-      published.length = writer.length();
-    } else {
-      TRY(writer.sync());
-    }
-    publish.change.packs.push_back(
-        {published.pack.number, writer.id(), published.length, published.seals});
-  }
+Status PackStore::sync_open_pack(Publish& publish) {
+  const PublishedPack& published = publish.packs.back();
+  PackWriter& writer = *published.pack.writer;
+  if (!published.sealed) return writer.sync();
+  TRY(writer.seal());
+  publish.change.packs.back().length = writer.length();
   return ok();
 }
 
@@ -100,7 +105,7 @@ void PackStore::finish_publish(const Publish& publish) {
   published_ = *publish.change.head;
   head_known_ = true;
   for (const PublishedPack& published : publish.packs) {
-    if (!published.seals) continue;
+    if (!published.sealed) continue;
     // Its bytes were synced: there is nothing left to lose.
     if (Status closed = published.pack.writer->close(); !closed) {
       log_warning("closing a sealed pack failed: {}", closed.error().to_string());

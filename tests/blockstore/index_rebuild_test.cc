@@ -110,6 +110,7 @@ TEST_F(IndexRebuild, RecoversTheRestOfASealedPackWithADamagedFrame) {
   close();
   const std::string path = a_sealed_pack();
   const FrameSpot damaged = footer_of(path).frames.at(1);
+  ASSERT_NE(damaged.header.type, FrameType::kHead);
   for (const std::size_t where : {std::size_t{4}, std::size_t{100}}) {  // header, stored bytes
     flip(path, damaged.offset + where);
     const RebuildReport report = rebuild();
@@ -150,8 +151,9 @@ TEST_F(IndexRebuild, TakesTheLaterCopyOfAHealedBlock) {
   const Bytes noise = random_text(5, 5000);
   const BlockId id = put(noise);
   must(store->publish("h"));
+  must(store->publish("h2"));  // seals the pack
   reopen();
-  flip(pack_paths().at(0), 64 + 56 + 2500);
+  flip(a_sealed_pack(), 64 + 56 + 2500);
   ASSERT_FALSE(store->get(id));
   put(noise);
   must(store->publish("healed"));

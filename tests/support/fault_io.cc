@@ -48,8 +48,8 @@ class FaultIo::FaultFile final : public File {
 
   Status sync_data() override {
     TRY(io_.enter({IoOp::kSync, path()}));
-    TRY(below_->sync_data());
     MutexLock lock(io_.mu_);
+    if (!io_.tracking_) return below_->sync_data();
     io_.forget_content(key_);
     return ok();
   }
@@ -267,8 +267,8 @@ Status FaultIo::unlink(const std::string& path) {
 
 Status FaultIo::sync_directory(const std::string& path) {
   TRY(enter({IoOp::kSyncDirectory, path}));
-  TRY(below_.sync_directory(path));
   MutexLock lock(mu_);
+  if (!tracking_) return below_.sync_directory(path);
   std::erase_if(names_, [&](const NameUndo& undo) {
     return parent_of(undo.path) == without_trailing_slash(path);
   });

@@ -80,7 +80,8 @@ class FaultIo final : public Io {
   void record();
   [[nodiscard]] std::vector<IoCall> take_calls();
 
-  // From now on what would undo each unsynced change is kept.
+  // From now on what would undo each unsynced change is kept. Syncs are no longer passed on to the
+  // real disk, since the power cut is played: such tests are fast.
   void track_unsynced();
   // The disk as after a power cut that lost all that was not synced: writes, truncations and sizes
   // without sync_data(), names without sync_directory(). Directories made stay.
