@@ -172,7 +172,7 @@ Status FuseSession::serve() {
   // The kernel must not write out pages of this mount to make room for the server's own disk
   // writes. Request threads inherit it. Without the right to it, memory pressure is a risk.
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) {
-    log_info("not an I/O flusher: {}", std::strerror(errno));
+    log_line(LogLevel::kDebug, fmt::format("not an I/O flusher: {}", std::strerror(errno)));
   }
   fuse_loop_config* config = fuse_loop_cfg_create();
   if (config == nullptr) return fail(Errc::kOutOfMemory, ENOMEM, "start request threads");

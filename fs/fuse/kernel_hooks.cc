@@ -61,8 +61,8 @@ std::string first_line(const std::string& path) {
 
 }  // namespace
 
-// syncfs() writes out every dirty page, but since 6.18 the kernel does not wait there for the pages
-// of FUSE file systems; so files that are open for writing are waited for one by one. (Closing a
+// syncfs() starts to write out every dirty page, but does not wait for those of FUSE file systems
+// (measured on 6.18); so files that are open for writing are waited for one by one. (Closing a
 // file waits, too: no other file can have dirty pages.)
 Status KernelHooks::flush_kernel() {
   const std::vector<Ino> writers = edge_.writers.inos();
