@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: snapshot, list, rollback, commit.
+// Commands: snapshot, list, resolve, rollback, commit.
 #include "fs/service_call.h"
 
 #include <array>
@@ -23,6 +23,11 @@ Result<Reply> run_list(const Call& call) {
   return make_reply({{"snapshots", std::move(list)}});
 }
 
+Result<Reply> run_resolve(const Call& call) {
+  TRY_ASSIGN(Manifest manifest, call.snapshot("snap"));
+  return make_reply({{"snapshot", to_json(manifest)}});
+}
+
 Result<Reply> run_rollback(const Call& call) {
   TRY_ASSIGN(Manifest target, call.snapshot("snap"));
   TRY_ASSIGN(bool force, call.flag("force"));
@@ -35,8 +40,9 @@ Result<Reply> run_commit(const Call& call) {
   return make_reply({{"root", call.engine().head().root.to_hex()}});
 }
 
-constexpr std::array kCommands{Command{"snapshot", run_snapshot}, Command{"list", run_list},
-                               Command{"rollback", run_rollback}, Command{"commit", run_commit}};
+constexpr std::array kCommands{
+    Command{"snapshot", run_snapshot}, Command{"list", run_list}, Command{"resolve", run_resolve},
+    Command{"rollback", run_rollback}, Command{"commit", run_commit}};
 
 }  // namespace
 

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// amberfs status, verify, repair: how a store is.
+#include "blockstore/block_store.h"
+#include "fs/config.h"
+#include "tools/command.h"
+#include "tools/output.h"
+#include "tools/session.h"
+
+#include <fmt/format.h>
+
+namespace amberfs::tools {
+namespace {
+
+std::string size_of(const Json& json, const char* key) {
+  return human_size(json.value(key, 0ULL));
+}
+
+Status print_status(const Json& status) {
+  const Json& live = status["live"];
+  const Json& blocks = status["blocks"];
+  const Json& journal = status["journal"];
+  const Json& snapshots = status["snapshots"];
+  std::vector<std::vector<std::string>> rows;
+  rows.push_back({"store", status.value("store", "")});
+  rows.push_back({"mounted", status.value("mounted", false)
+                                 ? fmt::format("on {} by pid {}", status.value("mount_point", ""),
+                                               status.value("server_pid", 0))
+                                 : "no"});
+  rows.push_back(
+      {"live", fmt::format("{} files and directories, {}, {} open", live.value("inodes", 0ULL),
+                           size_of(live, "logical_bytes"), live.value("open_files", 0ULL))});
+  std::string latest = "none";
+  if (snapshots.contains("latest")) {
+    latest = fmt::format("{}, newest {}", snapshots.value("count", 0ULL),
+                         snapshots["latest"].value("time", ""));
+  }
+  rows.push_back({"snapshots", latest});
+  rows.push_back(
+      {"packs", fmt::format("{} in {} packs holding {} ({:.1f} : 1)", size_of(blocks, "pack_bytes"),
+                            blocks.value("packs", 0ULL), size_of(blocks, "plain_bytes"),
+                            blocks.value("compression_ratio", 0.0))});
+  rows.push_back(
+      {"journal",
+       fmt::format("{}, durable up to batch {} of {}", size_of(journal, "bytes"),
+                   journal.value("durable_seq", 0ULL), journal.value("last_seq", 0ULL))});
+  rows.push_back({"last commit", status["commits"].value("last", "")});
+  rows.push_back({"disk", size_of(status["disk"], "available_bytes") + " available"});
+  rows.push_back({"memory", size_of(status, "memory_bytes")});
+  if (status["problems"].empty()) rows.push_back({"health", "good"});
+  for (const Json& problem : status["problems"]) {
+    rows.push_back({"PROBLEM", problem.get<std::string>()});
+  }
+  return print(format_table(rows));
+}
+
+Result<int> run_status(const std::string& target, const Context& context) {
+  TRY_ASSIGN(auto answer, ask(target, {{"command", "status"}}));
+  TRY(context.json ? print(answer.json.dump() + "\n") : print_status(answer.json));
+  return kDone;
+}
+
+Status print_damage(const Json& damage) {
+  for (const Json& finding : damage) {
+    std::string line = finding.value("kind", "") + " " + finding.value("object", "");
+    if (!finding.value("snapshot", "").empty()) line += " in " + finding.value("snapshot", "");
+    if (finding.value("size", 0ULL) > 0) {
+      line += fmt::format(", bytes {}-{}", finding.value("offset", 0ULL),
+                          finding.value("offset", 0ULL) + finding.value("size", 0ULL) - 1);
+    }
+    TRY(print("damaged: " + line + ": " + finding.value("what", "") + "\n"));
+  }
+  return ok();
+}
+
+Result<int> run_verify(const std::string& target, bool full, const Context& context) {
+  TRY_ASSIGN(auto answer, ask(target, {{"command", "verify"}, {"full", full}}));
+  const bool good = answer.json.value("ok", false);
+  if (context.json) {
+    TRY(print(answer.json.dump() + "\n"));
+  } else if (good) {
+    TRY(print(fmt::format("All is well: {} snapshots, {} tree nodes, {} file extents{}\n",
+                          answer.json.value("snapshots", 0ULL), answer.json.value("nodes", 0ULL),
+                          answer.json.value("extents", 0ULL),
+                          full ? ", every block's content compared with its id" : "")));
+  } else {
+    TRY(print_damage(answer.json["damage"]));
+  }
+  return good ? kDone : kNo;
+}
+
+Result<int> run_repair(const std::string& target, const Context& context) {
+  const std::string store = absolute_path(target);
+  const auto io = make_posix_io();
+  TRY_ASSIGN(Config config, read_config(*io, store));
+  TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
+  TRY_ASSIGN(RebuildReport report, BlockStore::rebuild_index(*io, store, config.blocks));
+  Json damage = Json::array();
+  for (const Damage& finding : report.damage) {
+    damage.push_back({{"kind", "frame"},
+                      {"object", finding.file},
+                      {"offset", finding.offset},
+                      {"size", finding.size},
+                      {"what", finding.what}});
+  }
+  if (context.json) {
+    TRY(print(Json{{"packs", report.packs},
+                   {"blocks", report.blocks},
+                   {"torn_bytes", report.torn_bytes},
+                   {"head_found", report.head_found},
+                   {"damage", damage}}
+                  .dump() +
+              "\n"));
+  } else {
+    TRY(print(
+        fmt::format("Made the index anew: {} blocks in {} packs\n", report.blocks, report.packs)));
+    TRY(print_damage(damage));
+  }
+  return damage.empty() && report.head_found ? kDone : kNo;
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("status", "sizes, journal, snapshots, health");
+  auto target = std::make_shared<std::string>();
+  command->add_option("TARGET", *target, "a store or a mounted directory")->required();
+  add_json_flag(*command, context);
+  set_run(*command, context, [target, &context] { return run_status(*target, context); });
+}
+
+void add_verify(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("verify", "check that everything stored is intact");
+  auto target = std::make_shared<std::string>();
+  auto full = std::make_shared<bool>(false);
+  command->add_option("TARGET", *target, "a store or a mounted directory")->required();
+  command->add_flag("--full", *full, "also decode every block and compare it with its id");
+  command->footer(
+      "Names each damaged file, snapshot and byte range; exit status 1 when there is one.");
+  add_json_flag(*command, context);
+  set_run(*command, context,
+          [target, full, &context] { return run_verify(*target, *full, context); });
+}
+
+void add_repair(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("repair", "make the index anew from the packs");
+  auto target = std::make_shared<std::string>();
+  auto index = std::make_shared<bool>(false);
+  command->add_option("STORE", *target, "a store that is not mounted")->required();
+  command->add_flag("--index", *index, "rebuild the index")->required();
+  command->footer("The index is a cache of the packs: losing it loses nothing.");
+  add_json_flag(*command, context);
+  set_run(*command, context, [target, &context] { return run_repair(*target, context); });
+}
+
+}  // namespace amberfs::tools

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a command of `amberfs` is made: each cmd_NAME.cc adds one subcommand to the parser and
+// returns an exit code when it runs.
+#pragma once
+
+#include "blockstore/base/result.h"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+
+namespace amberfs::tools {
+
+// 0 done; 1 the answer is "no" (damage found, changes found with --exit-code); 2 the request is
+// wrong; 3 it could not be done.
+enum ExitCode : int { kDone = 0, kNo = 1, kUsage = 2, kCouldNot = 3 };
+
+// What every command has: --json, and where its result goes.
+struct Context {
+  bool json = false;
+  int exit_code = kDone;
+};
+
+// Prints the error on stderr (and as an object on stdout with --json); returns its exit code.
+int report(const Context& context, const Error& error);
+
+// Registers `run`, which returns the exit code or an error to report.
+using Run = std::function<Result<int>()>;
+void set_run(CLI::App& command, Context& context, Run run);
+void add_json_flag(CLI::App& command, Context& context);
+
+void add_init(CLI::App& app, Context& context);
+void add_mount(CLI::App& app, Context& context);
+void add_umount(CLI::App& app, Context& context);
+void add_snapshot(CLI::App& app, Context& context);
+void add_list(CLI::App& app, Context& context);
+void add_diff(CLI::App& app, Context& context);
+void add_cat(CLI::App& app, Context& context);
+void add_restore(CLI::App& app, Context& context);
+void add_rollback(CLI::App& app, Context& context);
+void add_verify(CLI::App& app, Context& context);
+void add_status(CLI::App& app, Context& context);
+void add_repair(CLI::App& app, Context& context);
+
+}  // namespace amberfs::tools

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// CopyOut: writes files of a snapshot into a directory elsewhere (restore --to): owners, modes,
+// times, extended attributes, hard links, holes.
+// Safety:  everything is made relative to a descriptor of its directory, never through a symlink,
+// and
+//          nothing that exists is overwritten unless asked; names that could lead elsewhere are
+//          refused.
+// Threads: one.
+// Errors:  the first one ends it and names the path; what was written stays.
+#pragma once
+
+#include "tools/session.h"
+
+#include <string>
+#include <vector>
+
+namespace amberfs::tools {
+
+struct CopyOutRequest {
+  std::string view;                // a snapshot's id
+  std::vector<std::string> paths;  // as in requests
+  std::string directory;           // where to; made if missing
+  bool overwrite = false;
+};
+
+struct CopyOutReport {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+[[nodiscard]] Result<CopyOutReport> copy_out(Session& session, const CopyOutRequest& request);
+
+}  // namespace amberfs::tools

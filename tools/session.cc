@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/session.h"
+
+#include "fs/service.h"
+#include "tools/output.h"
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace amberfs::tools {
+namespace {
+
+// Octal escapes of /proc/self/mountinfo: \040 is a space.
+std::string unescape(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                 (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+bool is_within(const std::string& path, const std::string& directory) {
+  return path == directory || directory == "/" ||
+         (path.starts_with(directory) && path[directory.size()] == '/');
+}
+
+}  // namespace
+
+Result<std::vector<MountedStore>> mounted_stores() {
+  std::ifstream mounts("/proc/self/mountinfo");
+  if (!mounts) return fail(Errc::kIo, errno, "read the mount table", "/proc/self/mountinfo");
+  std::vector<MountedStore> stores;
+  for (std::string line; std::getline(mounts, line);) {
+    // id parent device root MOUNT-POINT options [fields] - TYPE SOURCE super-options
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string mount_point;
+    std::string type;
+    std::string source;
+    fields >> skipped >> skipped >> skipped >> skipped >> mount_point;
+    while (fields >> skipped && skipped != "-") {
+    }
+    fields >> type >> source;
+    if (type == "fuse.amberfs") stores.push_back({unescape(mount_point), unescape(source)});
+  }
+  return stores;
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  auto absolute = std::filesystem::absolute(path, error);
+  if (error) return path;
+  // weakly_canonical would stat a dead mount; then the text of the path has to do.
+  auto canonical = std::filesystem::weakly_canonical(absolute, error);
+  std::string text = (error ? absolute.lexically_normal() : canonical).string();
+  while (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+Result<std::optional<MountedStore>> find_mounted(const std::string& path) {
+  const std::string absolute = absolute_path(path);
+  TRY_ASSIGN(auto stores, mounted_stores());
+  std::optional<MountedStore> found;
+  for (const MountedStore& store : stores) {
+    const bool better = !found || store.mount_point.size() >= found->mount_point.size();
+    if (store.store == absolute) return store;
+    if (is_within(absolute, store.mount_point) && better) found = store;
+  }
+  return found;
+}
+
+Result<Session> Session::open(const std::string& target) {
+  Session session;
+  TRY_ASSIGN(auto mounted, find_mounted(target));
+  if (mounted) {
+    session.mount_point_ = mounted->mount_point;
+    TRY_ASSIGN(session.client_, ControlClient::connect(mounted->store));
+    return session;
+  }
+  session.io_ = make_posix_io();
+  auto engine = Engine::open(*session.io_, absolute_path(target));
+  if (!engine && engine.error().code == Errc::kNotAStore) {
+    return fail(Errc::kNotAStore, 0, "open: neither a store nor inside a mounted amberfs", target);
+  }
+  TRY_ASSIGN(session.engine_, std::move(engine));
+  return session;
+}
+
+Result<Session::Answer> Session::call(const Json& request) {
+  const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const ProgressSink progress = terminal_progress();
+  TRY_ASSIGN(Reply reply,
+             client_ ? client_->call(text, progress) : Service(*engine_).call(text, progress));
+  Answer answer{Json::parse(reply.json, nullptr, false), std::move(reply.payload)};
+  if (!answer.json.is_object()) return fail(Errc::kControl, 0, "read the server's answer");
+  return answer;
+}
+
+Status Session::close() {
+  return engine_ ? engine_->close() : ok();
+}
+
+Result<Session::Answer> ask(const std::string& target, const Json& request) {
+  TRY_ASSIGN(Session session, Session::open(target));
+  TRY_ASSIGN(Session::Answer answer, session.call(request));
+  TRY(session.close());
+  return answer;
+}
+
+}  // namespace amberfs::tools

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session: where a command's requests are answered. TARGET is a store or any path in a mounted
+// file system. A mounted store is asked through its control socket; an unmounted one is opened in
+// this process: the same Service answers, so the answers are the same.
+// Threads: one.
+// Errors:  kNotAStore, kNotMounted, kStoreLocked, those of the request.
+#pragma once
+
+#include "fs/control/control_client.h"
+#include "fs/engine.h"
+
+#include <nlohmann/json.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace amberfs::tools {
+
+using Json = nlohmann::json;
+
+struct MountedStore {
+  std::string mount_point;
+  std::string store;
+};
+// The amberfs mounts of this machine, newest last.
+[[nodiscard]] Result<std::vector<MountedStore>> mounted_stores();
+// The mount that `path` lies in (also a dead one), or that has `path` as its store.
+[[nodiscard]] Result<std::optional<MountedStore>> find_mounted(const std::string& path);
+// Absolute, without symlinks as far as it exists, without a trailing slash.
+[[nodiscard]] std::string absolute_path(const std::string& path);
+
+class Session {
+ public:
+  [[nodiscard]] static Result<Session> open(const std::string& target);
+  Session(Session&&) = default;
+  Session& operator=(Session&&) = delete;
+  ~Session() = default;
+
+  struct Answer {
+    Json json;
+    Bytes payload;
+  };
+  [[nodiscard]] Result<Answer> call(const Json& request);
+  // Closes an engine opened here, reporting what goes wrong. Call it after the last request.
+  [[nodiscard]] Status close();
+  // Where TARGET itself lies inside the mount ("" for its root), so that paths can be relative.
+  [[nodiscard]] const std::string& mount_point() const { return mount_point_; }
+
+ private:
+  Session() = default;
+  std::optional<ControlClient> client_;
+  std::unique_ptr<Io> io_;
+  std::unique_ptr<Engine> engine_;
+  std::string mount_point_;
+};
+
+// Sends one request and closes: what most commands do.
+[[nodiscard]] Result<Session::Answer> ask(const std::string& target, const Json& request);
+
+}  // namespace amberfs::tools
