@@ -160,7 +160,8 @@ Result<std::vector<FoundPack>> Rebuild::open_packs() {
     pack.file.reset();  // a store has more packs than a process may open files
     packs.push_back(std::move(pack));
   }
-  std::ranges::stable_sort(packs, {}, &FoundPack::created_ns);
+  std::ranges::sort(packs, {},
+                    [](const FoundPack& pack) { return std::pair(pack.created_ns, pack.id); });
   return packs;
 }
 
