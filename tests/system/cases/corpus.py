@@ -5,6 +5,7 @@
 read back exactly through .snapshots and `amberfs cat`, and a rollback gives the tree of the snapshot.
 AMBERFS_CORPUS=DIR takes the files of a directory instead of generated logs."""
 import gzip
+import json
 import os
 import shutil
 
@@ -85,10 +86,11 @@ with amber.Amber() as a:
         amber.same_tree(amber.manifest(a.past(snap)), tree, f".snapshots/{snap}")
         compare_with_cat(a.mnt, snap, tree, 12)
     amber.same_tree(amber.manifest(a.mnt), live, "reading snapshots changed the live tree")
+    kept = []
     for turn in (1, 0, 2):
-        amber.run("rollback", a.mnt, f"turn-{turn}")
+        kept.append(json.loads(amber.run("rollback", a.mnt, f"turn-{turn}", "--json").stdout))
         amber.same_tree(amber.manifest(a.mnt), history[turn][1], f"rollback to turn {turn}")
-    amber.run("rollback", a.mnt, "latest~2")  # what was live before the first rollback
+    amber.run("rollback", a.mnt, kept[0]["before"]["id"])
     amber.same_tree(amber.manifest(a.mnt), live, "a rollback can be rolled back")
     amber.write_file(a.path("after"), b"rollback")
     last = amber.manifest(a.mnt)
