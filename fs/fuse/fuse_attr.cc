@@ -28,6 +28,14 @@ SetAttr to_set(const struct stat& wanted, unsigned valid) {
   return set;
 }
 
+// In writeback mode the kernel still writes back the times of a file whose last name is gone (an
+// unlink changes its ctime). There is nothing left to keep, and an error would make the next
+// syncfs(2) fail, and with it every snapshot.
+bool is_late_time_flush(const Result<Found>& found, unsigned bits) {
+  constexpr unsigned kTimes = FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_CTIME;
+  return !found && found.error().to_errno() == ESTALE && (bits & ~kTimes) == 0;
+}
+
 Result<Found> set_attributes(fuse_req_t request, NodeId node, const SetAttr& set) {
   TRY(require_live(node));
   Edge& edge = edge_of(request);
@@ -54,7 +62,9 @@ void do_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int va
         return reply_attr(request, find_node(edge, node));
     }
   }
-  reply_attr(request, set_attributes(request, node, to_set(*wanted, bits)));
+  Result<Found> changed = set_attributes(request, node, to_set(*wanted, bits));
+  if (is_late_time_flush(changed, bits)) changed = Found{node, {}};
+  reply_attr(request, changed);
 }
 
 Result<struct statvfs> file_system_space(Edge& edge) {

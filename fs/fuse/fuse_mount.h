@@ -4,6 +4,8 @@
 // Flow:    tools/cmd_mount → Engine::open → FuseMount::mount → set_hooks → serve → Engine::close.
 // Threads: mount() and serve() by one thread; serve() runs the request threads and returns when the
 //          file system is unmounted or stop() was called (also from a signal handler's thread).
+//          Destroy it after Engine::close(): a thread of the engine may still be in a hook when
+//          serve() returns (it ends with an error, as the device is closed).
 // Owns:    the session; borrows the engine, which must outlive it.
 // Errors:  kBadMountPoint, kMountFailed.
 #pragma once

@@ -51,9 +51,17 @@ class MountedServer {
   ~MountedServer() {
     ::close(sockets_[0]);  // the server then unmounts
     int status = 0;
-    for (int i = 0; i < 500 && ::waitpid(server_, &status, WNOHANG) == 0; ++i) ::usleep(10'000);
-    ::kill(server_, SIGKILL);
-    ::waitpid(server_, &status, WNOHANG);
+    pid_t ended = 0;
+    for (int i = 0; i < 1000 && ended == 0; ++i) {
+      ended = ::waitpid(server_, &status, WNOHANG);
+      if (ended == 0) ::usleep(10'000);
+    }
+    EXPECT_EQ(ended, server_) << "the server does not end";
+    EXPECT_EQ(status, 0) << "the server ended with an error";
+    if (ended == 0) {
+      ::kill(server_, SIGKILL);
+      ::waitpid(server_, &status, 0);
+    }
     ::umount2(mount_point().c_str(), MNT_DETACH);
   }
   MountedServer(const MountedServer&) = delete;
