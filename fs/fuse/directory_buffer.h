@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // DirectoryBuffer: the reply to readdir and readdirplus. Two names may have one cookie, and a
-// reader goes on behind a cookie: such names come together or not at all, and all of them but the
-// last say "go on before us", so that a reader that stops between them sees one twice rather than
-// never. Threads: one. Owns:    the bytes of the reply.
+// reader goes on behind a cookie: such names come together or not at all, and all but the last of
+// them say "go on before us": a reader that stops between them sees one twice rather than never.
+// Threads: one.
+// Owns:    the bytes of the reply.
 #pragma once
 
 #define FUSE_USE_VERSION 314

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Edge: where requests of the kernel become calls of FileSystem (live tree) or of a View
-// (snapshots) and results become replies. Every handler is: decode → call → reply. Flow:
-// fuse_session (device) → fuse_names|attr|data|dir|xattr.cc → FileSystem | Past → reply. Threads:
-// handlers run on any thread of the session, at the same time. Owns:    past, writer counts, late
-// seeks; borrows the engine and the held files. Errors:  become an errno in reply_error() and
-// nowhere else; those that are no plain answer to the
+// (snapshots), and results become replies. Every handler is: decode → call → reply.
+// Flow:    fuse_session (device) → fuse_*.cc handler → FileSystem | Past → reply.
+// Threads: handlers run on any thread of the session, at the same time.
+// Owns:    past, writer counts, held files, late seeks; borrows the engine.
+// Errors:  become an errno in reply_error() and nowhere else; those that are no plain answer to the
 //          program (disk, damage) are also logged.
-// Files:   fuse_edge.cc (what all handlers share) fuse_names.cc fuse_attr.cc fuse_data.cc
-// fuse_dir.cc
-//          fuse_xattr.cc
+// Files:   fuse_edge.cc (what all handlers share) and a file for each family of handlers:
+//          fuse_names.cc fuse_attr.cc fuse_data.cc fuse_dir.cc fuse_xattr.cc
 #pragma once
 
 #define FUSE_USE_VERSION 314

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // KernelHooks: MountHooks for a mount of this process.
 // Flow:    engine, restore → KernelHooks → Notifier | FileChange | the mount point.
-// Threads: as MountHooks: any thread that serves no request. The caller holds no lock that a
-// request
-//          needs (FileSystem::names_mutex(), a Mutation), or the kernel and the server wait for
-//          each other.
+// Threads: as MountHooks: any thread that serves no request. The caller holds no lock that requests
+//          need (FileSystem::names_mutex(), a Mutation): else kernel and server wait for each
+//          other.
 // Owns:    nothing; borrows the edge and the notifier.
 #pragma once
 

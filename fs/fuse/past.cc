@@ -14,8 +14,7 @@ namespace {
 constexpr std::uint64_t kSequenceMask = 0xFFFFFFFF;
 constexpr unsigned kKindShift = 32;
 
-// Symlinks: a kind above the sequence of the snapshot. On ids that the kernel holds: never
-// renumber.
+// Symlinks: a kind above the sequence of the snapshot. The kernel holds such ids: never renumber.
 enum class Link : std::uint64_t { kLatest = 4, kByName = 5, kAt = 6 };
 
 constexpr std::uint64_t kByNameCookie = 3;
