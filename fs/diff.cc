@@ -14,6 +14,7 @@ namespace amberfs {
 namespace {
 
 constexpr std::uint32_t kPermissionBits = 07777;
+constexpr const char* kTimes = "times";
 
 struct Touched {
   bool content = false;
@@ -121,7 +122,7 @@ std::string describe_attributes(const InodeRecord& before, const InodeRecord& af
   if (touched.target) parts.emplace_back("symlink target");
   // A directory's times change with its names, which are reported themselves.
   if (parts.empty() && !S_ISDIR(after.mode) && before.mtime != after.mtime) {
-    parts.emplace_back("times");
+    parts.emplace_back(kTimes);
   }
   return fmt::format("{}", fmt::join(parts, ", "));
 }
@@ -200,7 +201,10 @@ class Differ {
       auto kind = comparer_.compare({both.ino, change.size_before}, {both.ino, change.size_after});
       change.kind = kind ? *kind : ChangeKind::kRewritten;
       if (!kind) change.detail = kind.error().to_string();
-      if (change.kind != ChangeKind::kAttributes) changed = true;
+      if (change.kind != ChangeKind::kAttributes) {
+        changed = true;
+        if (change.detail == kTimes) change.detail.clear();  // that goes without saying
+      }
     }
     TRY_ASSIGN(auto old_names, names_of(sides_.before, both.ino));
     TRY_ASSIGN(auto new_names, names_of(sides_.after, both.ino));

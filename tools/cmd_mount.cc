@@ -20,6 +20,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -39,10 +40,6 @@ struct Options {
   bool nonempty = false;
 };
 
-bool is_dead_mount(const std::string& directory) {
-  struct stat st {};
-  return ::stat(directory.c_str(), &st) != 0 && errno == ENOTCONN;
-}
 
 // What a killed server leaves behind answers nothing: it goes before a new one comes.
 Status clean_dead_mount(const std::string& directory) {
@@ -185,12 +182,12 @@ Status serve(const Options& options, const MountOptions& mount_options,
   {
     TRY_ASSIGN(auto control, ControlServer::start(*engine, options.store));
     const StopOnSignal stop(*mount);
-    log_info("mounted {} on {}", options.store, options.directory);
     ready();
+    log_info("mounted {} on {}", options.store, options.directory);
     served = mount->serve();
   }
-  mount.reset();
   const Status closed = engine->close();
+  mount.reset();  // its hooks were the engine's until now
   log_info("unmounted {}", options.directory);
   TRY(served);
   return closed;
@@ -253,8 +250,8 @@ Status start_server(const Options& options, const MountOptions& mount_options) {
   }
   ::close(ends[0]);
   if (!error.empty()) return fail(decode_error(error));
-  struct stat st {};
-  if (::stat(options.directory.c_str(), &st) != 0) {
+  struct statfs st {};
+  if (::statfs(options.directory.c_str(), &st) != 0) {
     return fail(Errc::kMountFailed, errno,
                 "mount: the server died; see " + options.store + "/server.log", options.directory);
   }

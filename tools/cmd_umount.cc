@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,8 +67,7 @@ std::unexpected<Error> busy(const std::string& directory) {
 Result<int> run(const std::string& target, bool lazy) {
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (!mounted) return fail(Errc::kNotMounted, 0, "unmount: no amberfs is mounted there", target);
-  struct stat st {};
-  const bool dead = ::stat(mounted->mount_point.c_str(), &st) != 0 && errno == ENOTCONN;
+  const bool dead = is_dead_mount(mounted->mount_point);
   const int error = unmount(mounted->mount_point, lazy || dead);
   if (error == EBUSY) return busy(mounted->mount_point);
   if (error != 0) return fail(Errc::kMountFailed, error, "unmount", mounted->mount_point);

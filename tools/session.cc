@@ -4,6 +4,9 @@
 #include "fs/service.h"
 #include "tools/output.h"
 
+#include <sys/statfs.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -51,6 +54,11 @@ Result<std::vector<MountedStore>> mounted_stores() {
     if (type == "fuse.amberfs") stores.push_back({unescape(mount_point), unescape(source)});
   }
   return stores;
+}
+
+bool is_dead_mount(const std::string& directory) {
+  struct statfs st {};
+  return ::statfs(directory.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
 std::string absolute_path(const std::string& path) {

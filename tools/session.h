@@ -27,6 +27,9 @@ struct MountedStore {
 [[nodiscard]] Result<std::vector<MountedStore>> mounted_stores();
 // The mount that `path` lies in (also a dead one), or that has `path` as its store.
 [[nodiscard]] Result<std::optional<MountedStore>> find_mounted(const std::string& path);
+// True when the server behind a mount is gone: nothing is answered any more. Asks for statfs, which
+// the kernel never answers from its caches.
+[[nodiscard]] bool is_dead_mount(const std::string& directory);
 // Absolute, without symlinks as far as it exists, without a trailing slash.
 [[nodiscard]] std::string absolute_path(const std::string& path);
 

@@ -45,7 +45,7 @@ start_pg
 pg pgbench -i -s 5 -q postgres >/dev/null 2>&1
 pg pgbench -c 8 -j 2 -T "$long" postgres | grep -E 'tps|failed'
 pg psql -qc 'CREATE EXTENSION amcheck' postgres
-pg pg_amcheck --heapallindexed postgres || die "pg_amcheck"
+pg "$bin/pg_amcheck" --heapallindexed postgres || die "pg_amcheck"
 sum='SELECT sum(abalance), (SELECT count(*) FROM pgbench_history) FROM pgbench_accounts'
 before=$(pg psql -Atc "$sum" postgres)
 stop_pg immediate
@@ -58,7 +58,7 @@ check_snapshots
 remount
 start_pg
 [ "$(pg psql -Atc "$sum" postgres)" = "$before" ] || die "postgresql after a remount"
-pg pg_amcheck --heapallindexed postgres || die "pg_amcheck after a remount"
+pg "$bin/pg_amcheck" --heapallindexed postgres || die "pg_amcheck after a remount"
 stop_pg fast
 [ "$(sqlite3 "$db" 'PRAGMA integrity_check;')" = ok ] || die "sqlite3 after a remount"
 "$AMBERFS" verify "$MNT" --full
