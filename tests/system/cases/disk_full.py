@@ -25,6 +25,7 @@ a = amber.Amber(init=False)
 a.store = os.path.join(disk, "store")
 try:
     amber.run("init", a.store)
+    a.configure(("journal", "segment", '"4MiB"'))
     ballast = os.path.join(disk, "ballast")
     with open(ballast, "wb") as file:
         os.posix_fallocate(file.fileno(), 0, 8 << 20)

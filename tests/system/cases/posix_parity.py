@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 
 import amber
 from parity import Probe, probes_of
@@ -113,6 +114,7 @@ def attributes(d):
         yield f"utime {stamp}", p.call(os.utime, f, ns=(stamp, stamp)), os.stat(f).st_mtime_ns, \
             os.stat(f).st_atime_ns
     before = os.stat(f).st_ctime_ns
+    time.sleep(0.02)  # the kernel's clock for times is coarse
     os.chmod(f, 0o600)
     yield "ctime moves", os.stat(f).st_ctime_ns > before
     os.utime(f, ns=(5, 5))
@@ -193,7 +195,7 @@ def unlinked(d):
     os.rename(d + b"/h", d + b"/g")
     yield "renamed over", os.read(fd, 9), p.read(d + b"/g"), os.fstat(fd).st_nlink
     tmp = p.call(os.open, d, os.O_TMPFILE | os.O_RDWR, 0o600)
-    if tmp != "EOPNOTSUPP":
+    if tmp not in ("EOPNOTSUPP", "ENOSYS"):
         os.write(tmp, b"temporary")
         amber.equal((p.link_open(tmp, d + b"/named"), p.read(d + b"/named")), (0, b"temporary"),
                     "O_TMPFILE linked in")
