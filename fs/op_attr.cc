@@ -50,9 +50,11 @@ Status change_mode(Mutation& mutation, Attr& attr, std::uint32_t mode) {
   return ok();
 }
 
-void change_times(InodeRecord& record, const SetAttr& set) {
+// A truncation to the size that the file has leaves mtime alone, as the kernel, which keeps the
+// times of cached files, expects.
+void change_times(InodeRecord& record, const SetAttr& set, bool resized) {
   Timestamp now = current_time();
-  if (set.size_bytes) record.mtime = now;
+  if (resized) record.mtime = now;
   if (set.atime) record.atime = *set.atime;
   if (set.mtime) record.mtime = *set.mtime;
   if (set.atime_now) record.atime = now;
@@ -91,7 +93,7 @@ Result<std::optional<Attr>> FileSystem::setattr_once(const Origin& who, Ino ino,
     TRY(drop_privileges(mutation.view(), mutation.batch(), ino, attr.record));
   }
   if (set.mode) TRY(change_mode(mutation, attr, *set.mode));
-  change_times(attr.record, set);
+  change_times(attr.record, set, attr.record.size_bytes != record.size_bytes);
   put_inode(mutation.batch(), ino, attr.record);
   TRY(mutation.apply());
   return attr;

@@ -16,7 +16,7 @@ def sh(*command):
 amber.need("mkfs.ext4", "losetup")
 image, disk = amber.scratch("image"), amber.scratch("disk")
 with open(image, "wb") as file:
-    file.truncate(64 << 20)
+    file.truncate(320 << 20)
 sh("mkfs.ext4", "-q", "-m", "0", image)
 os.mkdir(disk)
 if subprocess.run(["mount", "-o", "loop", image, disk], check=False).returncode != 0:
@@ -25,10 +25,10 @@ a = amber.Amber(init=False)
 a.store = os.path.join(disk, "store")
 try:
     amber.run("init", a.store)
-    a.configure(("journal", "segment", '"4MiB"'))
+    a.configure(("journal", "segment", '"32MiB"'))
     ballast = os.path.join(disk, "ballast")
     with open(ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, 8 << 20)
+        os.posix_fallocate(file.fileno(), 0, 160 << 20)
     a.mount()
     rng, kept, seen = amber.seeded(), {}, None
     amber.write_file(a.path("first.log"), b"".join(amber.log_lines(1000, rng)))

@@ -195,7 +195,7 @@ def unlinked(d):
     os.rename(d + b"/h", d + b"/g")
     yield "renamed over", os.read(fd, 9), p.read(d + b"/g"), os.fstat(fd).st_nlink
     tmp = p.call(os.open, d, os.O_TMPFILE | os.O_RDWR, 0o600)
-    if tmp not in ("EOPNOTSUPP", "ENOSYS"):
+    if tmp not in ("ENOTSUP", "EOPNOTSUPP"):
         os.write(tmp, b"temporary")
         amber.equal((p.link_open(tmp, d + b"/named"), p.read(d + b"/named")), (0, b"temporary"),
                     "O_TMPFILE linked in")
@@ -239,7 +239,7 @@ def mapped(d):
     yield "after close", p.digest(f)
     with open(f, "rb") as source, mmap.mmap(source.fileno(), 0, mmap.MAP_PRIVATE,
                                             mmap.PROT_READ) as private:
-        yield "private map", hash(bytes(private)) == hash(p.read(f))
+        yield "private map", bytes(private) == p.read(f)
     subprocess.run(["cp", "/bin/true", d + b"/program"], check=True)
     yield "execute", subprocess.run([d + b"/program"], check=False).returncode
     fd = os.open(f, os.O_RDWR)

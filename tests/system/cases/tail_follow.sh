@@ -6,7 +6,7 @@
 start_mount
 log=$MNT/app.log
 : >"$log"
-tail -n +1 -F "$log" >"$SCRATCH/seen" 2>/dev/null &
+tail -n +1 -s 0.1 --max-unchanged-stats=1 -F "$log" >"$SCRATCH/seen" 2>/dev/null &
 follower=$!
 for i in 1 2 3; do echo "before $i" >>"$log"; done
 sleep 1.2

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import mmap
 import os
+import pickle
 import stat
 import subprocess
 import traceback
@@ -132,14 +133,30 @@ class Probe:
         return answer
 
 
-def probes_of(family, parent):
-    """Runs one family of probes in a new directory below parent: [(name, results…)]."""
-    directory = os.path.join(os.fsencode(parent), family.__name__.encode())
-    os.makedirs(directory)
+def run_family(family, directory):
     results = []
     try:
         for probe in family(directory):
             results.append(tuple(probe) if isinstance(probe, tuple) else (probe,))
     except Exception:  # pylint: disable=broad-except
         results.append(("ended by", traceback.format_exc(limit=-2).replace(str(directory), "D")))
+    return results
+
+
+def probes_of(family, parent):
+    """Runs one family of probes in a new directory below parent: [(name, results…)]. In a child
+    process, so that what a family leaves open is closed."""
+    directory = os.path.join(os.fsencode(parent), family.__name__.encode())
+    os.makedirs(directory)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        with os.fdopen(writer, "wb") as answer:
+            pickle.dump(run_family(family, directory), answer)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        results = pickle.load(answer)
+    os.waitpid(child, 0)
     return results
