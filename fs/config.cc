@@ -20,7 +20,7 @@ constexpr std::string_view kTemplate =
 format = {format}                # of the store on disk; never edit
 id = "{id}"
 
-[chunking]                 # how file data is cut into blocks; changing it makes old data deduplicate less
+[chunking]                 # how file data is cut; changed, new data matches old data less often
 average = "1MiB"           # a power of two
 min = "256KiB"
 max = "4MiB"

@@ -4,8 +4,8 @@
 // Durability: after append() the batch survives a kill of the process (it is in the kernel); after
 //             sync_to(seq) every batch up to seq survives a loss of power.
 // Segments:   journal/000000000001.wal …, preallocated, numbered without gaps; released ones are
-//             renamed to a coming number and used again, so a record is valid only if it carries the
-//             number of the segment it stands in. A batch lies within one segment.
+//             renamed to a coming number and used again, so a record is valid only if it carries
+//             the number of the segment it stands in. A batch lies within one segment.
 // Torn tails: replay ends at the first record that is not valid. Each record says up to which
 //             sequence the journal was durable when it was written; when a valid record behind the
 //             end proves that the broken one had been durable, it is damage (kJournalDamaged), not

@@ -4,8 +4,8 @@
 // Threads: any. The newest overlay of the live view may change while it is read; what a reader gets
 //          is then a mix of whole batches, so operations that must see one state hold the inode's
 //          lock (fs/live_map.h).
-// Owns:    shares its layers; holding a View keeps the journal segments that it needs (LiveMap waits
-//          for old views before segments are released).
+// Owns:    shares its layers; holding a View keeps the journal segments that it needs (LiveMap
+//          waits for old views before segments are released).
 #pragma once
 
 #include <functional>

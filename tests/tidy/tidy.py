@@ -21,7 +21,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX)\b")
-MACHINE_PATH = re.compile(r"/(home|root|work|Users)/[A-Za-z]")
+MACHINE_PATH = re.compile(r"/(home|work|Users)/[A-Za-z]|/root/\.")
 SOURCE_FOLDERS = ("blockstore", "snapshot", "fs", "tools", "tests", "cmake", ".ci")
 LINES_MAX, COLUMNS_MAX = 600, 100
 
