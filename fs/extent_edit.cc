@@ -5,37 +5,27 @@
 
 namespace amberfs {
 
-Extent slice(const View::FileExtent& whole, std::uint64_t begin, std::uint64_t end) {
-  Extent piece = whole.extent;
-  auto skip = static_cast<std::uint32_t>(begin - whole.begin);
-  piece.length = static_cast<std::uint32_t>(end - begin);
-  if (piece.kind == ExtentKind::kBlock) piece.block_offset += skip;
-  if (piece.kind == ExtentKind::kJournal) piece.position += skip;
-  piece.ends_at_cut = whole.extent.ends_at_cut && end == whole.end;
-  return piece;
-}
-
 Result<std::uint64_t> ExtentEdit::clear(std::uint64_t begin, std::uint64_t end) {
   if (begin >= end) return end;
-  std::vector<View::FileExtent> hit;
-  TRY(view_.extents(ino_, begin, end, [&hit](const View::FileExtent& extent) {
-    hit.push_back(extent);
-    return hit.size() < kExtentsMax;
-  }));
-  std::uint64_t stop = end;
-  if (hit.size() == kExtentsMax) stop = std::min(end, hit.back().end);
-  for (const View::FileExtent& old : hit) {
-    // A piece that keeps the original end also keeps the key.
-    if (old.end > stop) {
-      batch_.put(extent_key(ino_, old.end), encode(slice(old, stop, old.end)));
+  // Runs of data without a gap, each of which one hole covers.
+  std::vector<View::FileExtent> runs;
+  TRY(view_.extents(ino_, begin, end, [&](const View::FileExtent& extent) {
+    const std::uint64_t from = std::max(begin, extent.begin);
+    const std::uint64_t to = std::min(end, extent.end);
+    if (!runs.empty() && runs.back().end == from && to - runs.back().begin <= UINT32_MAX) {
+      runs.back().end = to;
     } else {
-      batch_.remove(extent_key(ino_, old.end));
+      runs.push_back({from, to, {}});
     }
-    if (old.begin < begin) {
-      batch_.put(extent_key(ino_, begin), encode(slice(old, old.begin, begin)));
-    }
+    return runs.size() < kExtentsMax;
+  }));
+  for (const View::FileExtent& run : runs) {
+    Extent hole;
+    hole.kind = ExtentKind::kHole;
+    hole.length = static_cast<std::uint32_t>(run.end - run.begin);
+    batch_.put(extent_key(ino_, run.end), encode(hole));
   }
-  return stop;
+  return runs.size() == kExtentsMax ? std::min(end, runs.back().end) : end;
 }
 
 void ExtentEdit::put_data(std::uint64_t offset, ByteView data) {

@@ -59,18 +59,15 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   Batch& batch = mutation.batch();
   TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
   TRY(require_regular(record));
-  ExtentEdit edit(mutation.view(), ino, batch);
-  TRY_ASSIGN(std::uint64_t end, edit.clear(offset, offset + data.size()));
-  std::size_t done = end - offset;
-  edit.put_data(offset, data.substr(0, done));
-  grow_to(batch, record, end);
+  ExtentEdit(mutation.view(), ino, batch).put_data(offset, data);
+  grow_to(batch, record, offset + data.size());
   if (flags.kill_suid_sgid && !flags.from_page_cache) {
     TRY(drop_privileges(mutation.view(), batch, ino, record));
   }
   record.mtime = record.ctime = current_time();
   put_inode(batch, ino, record);
   TRY(mutation.apply());
-  return done;
+  return data.size();
 }
 
 Status FileSystem::preallocate(const Origin& who, Ino ino, Preallocate how, std::uint64_t offset,

@@ -21,21 +21,42 @@ namespace {
 constexpr std::size_t kKeysInOneBatch = 1000;  // what unlink itself removes
 constexpr std::size_t kKeysPerStep = 16 * 1024;
 
-// Up to `limit` keys of an inode at or above `from`.
-Result<std::vector<Bytes>> keys_of(const View& view, Ino ino, ByteView from, std::size_t limit) {
-  std::vector<Bytes> keys;
+// The changes that take away up to `limit` entries of an inode at or above `from`. Extents go by
+// range: a hole over each that shows, so that they are gone however a commit cuts them meanwhile.
+Result<std::vector<Change>> removal_of(const View& view, Ino ino, ByteView from,
+                                       std::size_t limit) {
+  std::vector<Change> changes;
   std::unique_ptr<Cursor> cursor = view.cursor();
-  const Bytes end = inode_key(ino + 1);
+  const Bytes extents = range_begin(ino, Tag::kExtent);
   TRY(cursor->seek(from));
-  while (cursor->valid() && cursor->key() < end && keys.size() < limit) {
-    keys.emplace_back(cursor->key());
+  while (cursor->valid() && cursor->key() < extents && changes.size() < limit) {
+    changes.push_back({Bytes(cursor->key()), std::nullopt});
     TRY(cursor->next());
   }
-  return keys;
+  if (changes.size() == limit) return changes;
+  std::uint64_t begin = 0;
+  if (from > extents) {
+    TRY_ASSIGN(const ParsedKey last, parse_key(from));
+    begin = last.number;
+  }
+  TRY(view.extents(ino, begin, kFileSizeMax, [&](const FileExtent& extent) {
+    Extent hole;
+    hole.kind = ExtentKind::kHole;
+    hole.length = static_cast<std::uint32_t>(extent.end - extent.begin);
+    changes.push_back({extent_key(ino, extent.end), encode(hole)});
+    return changes.size() < limit;
+  }));
+  return changes;
 }
 
-void remove_all(Batch& batch, std::vector<Bytes>& keys) {
-  for (Bytes& key : keys) batch.remove(std::move(key));
+void add_all(Batch& batch, std::vector<Change>& changes) {
+  for (Change& change : changes) {
+    if (change.value) {
+      batch.put(std::move(change.key), *std::move(change.value));
+    } else {
+      batch.remove(std::move(change.key));
+    }
+  }
 }
 
 }  // namespace
@@ -115,10 +136,10 @@ Result<bool> FileSystem::drop_link(Mutation& mutation, Ino ino, InodeRecord reco
   }
   bool held = is_held(ino);
   if (!held) {
-    TRY_ASSIGN(std::vector<Bytes> keys,
-               keys_of(mutation.view(), ino, inode_key(ino), kKeysInOneBatch));
-    if (keys.size() < kKeysInOneBatch) {
-      remove_all(batch, keys);
+    TRY_ASSIGN(std::vector<Change> removal,
+               removal_of(mutation.view(), ino, inode_key(ino), kKeysInOneBatch));
+    if (removal.size() < kKeysInOneBatch) {
+      add_all(batch, removal);
       batch.add_totals(-1, -counted_bytes(record));
       return false;
     }
@@ -167,10 +188,10 @@ Result<bool> FileSystem::drop_step(Ino ino, Bytes& from) {
     TRY(mutation.apply());
     return false;
   }
-  TRY_ASSIGN(std::vector<Bytes> keys, keys_of(mutation.view(), ino, from, kKeysPerStep));
-  bool more = keys.size() == kKeysPerStep;
-  if (more) from = keys.back();
-  remove_all(batch, keys);
+  TRY_ASSIGN(std::vector<Change> removal, removal_of(mutation.view(), ino, from, kKeysPerStep));
+  bool more = removal.size() == kKeysPerStep;
+  if (more) from = removal.back().key;
+  add_all(batch, removal);
   if (!more) {
     batch.remove(inode_key(ino));
     batch.remove(orphan_key(ino));

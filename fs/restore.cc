@@ -2,6 +2,7 @@
 #include "fs/restore.h"
 
 #include "fs/diff.h"
+#include "fs/extent_edit.h"
 #include "fs/inode_edit.h"
 
 #include <fmt/format.h>
@@ -318,7 +319,26 @@ class Restorer {
   }
 
   Result<bool> restore_extents(Ino source_ino, Ino live_ino) {
-    return restore_range(source_ino, live_ino, Tag::kExtent);
+    TRY_ASSIGN(auto wanted, extents_of(source_, source_ino));
+    TRY_ASSIGN(auto present, extents_of(live_, live_ino));
+    if (wanted == present) return false;
+    ExtentEdit edit(live_, live_ino, batch_);
+    TRY_ASSIGN(std::uint64_t cleared, edit.clear(0, kFileSizeMax));
+    if (cleared < kFileSizeMax) {
+      return fail(Errc::kUnsupported, 0, "restore: a file has too many pieces for one batch");
+    }
+    for (const auto& [end, extent] : wanted) edit.put_shared(end, extent);
+    changed_inodes_.insert(live_ino);
+    return true;
+  }
+
+  static Result<std::map<std::uint64_t, Extent>> extents_of(const View& view, Ino ino) {
+    std::map<std::uint64_t, Extent> extents;
+    TRY(view.extents(ino, 0, kFileSizeMax, [&](const FileExtent& extent) {
+      extents.emplace_hint(extents.end(), extent.end, extent.extent);
+      return true;
+    }));
+    return extents;
   }
 
   // Makes the entries of one tag under `live_ino` those under `source_ino`.

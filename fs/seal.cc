@@ -51,58 +51,97 @@ class ExtentStream {
   std::uint32_t skip_ = 0;
 };
 
+// Ranges of one file, each with what it holds now. A range that is set takes over from those that
+// were set before.
+class RangeMap {
+ public:
+  void set(const FileExtent& put) {
+    auto it = ranges_.upper_bound(put.begin);
+    std::vector<FileExtent> remains;
+    while (it != ranges_.end() && it->second.begin < put.end) {
+      const FileExtent old = it->second;
+      if (old.begin < put.begin) {
+        remains.push_back({old.begin, put.begin, slice(old, old.begin, put.begin)});
+      }
+      if (old.end > put.end) remains.push_back({put.end, old.end, slice(old, put.end, old.end)});
+      it = ranges_.erase(it);
+    }
+    for (const FileExtent& remain : remains) ranges_[remain.end] = remain;
+    ranges_[put.end] = put;
+  }
+  // The parts of [begin, end) that no range covers.
+  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> gaps(std::uint64_t begin,
+                                                                          std::uint64_t end) const {
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> result;
+    for (auto it = ranges_.upper_bound(begin); begin < end; ++it) {
+      const std::uint64_t stop = it == ranges_.end() ? end : std::min(end, it->second.begin);
+      if (begin < stop) result.emplace_back(begin, stop);
+      if (it == ranges_.end()) break;
+      begin = it->second.end;
+    }
+    return result;
+  }
+  [[nodiscard]] const std::map<std::uint64_t, FileExtent>& ranges() const { return ranges_; }
+
+ private:
+  std::map<std::uint64_t, FileExtent> ranges_;  // by end
+};
+
 class InodeSealer {
  public:
-  InodeSealer(Ino ino, const View& view, BlockStore& blocks, const DataReader& reader,
-              const ChunkerOptions& options)
-      : ino_(ino), view_(view), blocks_(blocks), reader_(reader), options_(options) {}
+  struct Source {
+    const View& view;  // frozen overlay above the tree
+    const View& tree;
+    BlockStore& blocks;
+    const DataReader& reader;
+    const ChunkerOptions& options;
+  };
+  InodeSealer(Ino ino, const Source& source) : ino_(ino), source_(source) {}
 
-  // `changes` are the EXTENT changes of the inode in the frozen overlay; returns them with every
-  // journal extent replaced.
-  Result<ExtentChanges> seal(ExtentChanges changes) {
-    changes_ = std::move(changes);
-    TRY_ASSIGN(auto inode, view_.find_inode(ino_));
+  // `changes` are the EXTENT changes of the inode in the frozen overlay. Returns what they make of
+  // the tree's entries, with every journal extent replaced by blocks.
+  Result<ExtentChanges> seal(const std::vector<Change>& changes) {
+    TRY_ASSIGN(auto inode, source_.view.find_inode(ino_));
     size_bytes_ = inode ? inode->size_bytes : 0;
-    TRY_ASSIGN(auto runs, collect_runs());
+    TRY_ASSIGN(auto runs, collect_runs(changes));
     for (Run& run : runs) TRY(seal_run(std::move(run)));
-    return std::move(changes_);
+    return edit_tree();
   }
   [[nodiscard]] std::uint64_t data_bytes() const { return data_bytes_; }
 
  private:
-  // Journal extents stand in the overlay only; what the overlay holds is in `changes_`, in order.
-  Result<std::vector<Run>> collect_runs() {
+  Result<std::vector<Run>> collect_runs(const std::vector<Change>& changes) {
     std::vector<Run> runs;
-    for (auto& [key, value] : changes_) {
-      if (!value) continue;
-      TRY_ASSIGN(Extent extent, decode_extent(*value));
-      if (extent.kind != ExtentKind::kJournal) continue;
-      TRY_ASSIGN(ParsedKey parsed, parse_key(key));
-      const std::uint64_t end = parsed.number;
-      const std::uint64_t begin = end - extent.length;
-      if (runs.empty() || runs.back().end != begin) runs.push_back({begin, begin, {}});
-      runs.back().end = end;
-      runs.back().extents.push_back(extent);
-      data_bytes_ += extent.length;
-      value.reset();  // a deletion, unless a new extent takes the same key
+    for (const Change& change : changes) {
+      if (!change.value) continue;
+      TRY_ASSIGN(ParsedKey key, parse_key(change.key));
+      TRY_ASSIGN(FileExtent found, file_extent(key, *change.value));
+      ranges_.set(found);
+      if (found.extent.kind != ExtentKind::kJournal) continue;
+      if (runs.empty() || runs.back().end != found.begin) {
+        runs.push_back({found.begin, found.begin, {}});
+      }
+      runs.back().end = found.end;
+      runs.back().extents.push_back(found.extent);
+      data_bytes_ += found.extent.length;
     }
     return runs;
   }
 
   Status seal_run(Run run) {
-    std::vector<View::FileExtent> tail;
+    std::vector<FileExtent> tail;
     if (run.end >= size_bytes_ && run.begin > 0) {
       TRY_ASSIGN(tail, open_tail_before(run.begin));
     }
     std::uint64_t tail_bytes = 0;
     for (const auto& piece : tail) tail_bytes += piece.end - piece.begin;
 
-    Chunker chunker(options_);
+    Chunker chunker(source_.options);
     if (tail_bytes > 0) {
       TRY_ASSIGN(Bytes context, bytes_before(tail, Chunker::kWindow));
       chunker.resume(tail_bytes, context);
     }
-    ExtentStream stream(reader_, std::move(run.extents));
+    ExtentStream stream(source_.reader, std::move(run.extents));
     std::uint64_t begin = run.begin;  // where the chunk at hand starts among the new bytes
     Bytes buffer;
     std::size_t scanned = 0;  // of `buffer`, already given to the chunker
@@ -131,24 +170,27 @@ class InodeSealer {
 
   // The pieces of the chunk that was not finished when the file ended at `end`: adjacent block
   // extents up to the last cut, not more than one chunk can hold.
-  Result<std::vector<View::FileExtent>> open_tail_before(std::uint64_t end) {
-    std::vector<View::FileExtent> pieces;
-    const std::uint64_t from = end > options_.size_max ? end - options_.size_max : 0;
-    TRY(view_.extents(ino_, from, end, [&](const View::FileExtent& piece) {
+  Result<std::vector<FileExtent>> open_tail_before(std::uint64_t end) {
+    std::vector<FileExtent> pieces;
+    const std::uint64_t size_max = source_.options.size_max;
+    const std::uint64_t from = end > size_max ? end - size_max : 0;
+    TRY(source_.view.extents(ino_, from, end, [&](const FileExtent& piece) {
       const bool adjacent = !pieces.empty() && pieces.back().end == piece.begin;
       if (!adjacent || pieces.back().extent.ends_at_cut) pieces.clear();
       if (piece.extent.kind == ExtentKind::kBlock) pieces.push_back(piece);
       if (piece.extent.kind != ExtentKind::kBlock) pieces.clear();
       return true;
     }));
-    if (pieces.empty() || pieces.back().end != end || pieces.back().extent.ends_at_cut) return {};
-    if (end - pieces.front().begin >= options_.size_max) return {};
+    if (pieces.empty() || pieces.back().end != end || pieces.back().extent.ends_at_cut) {
+      return std::vector<FileExtent>();
+    }
+    if (end - pieces.front().begin >= size_max) return std::vector<FileExtent>();
     return pieces;
   }
 
   // Binary counter: older pieces are merged with the new bytes while they are not larger; leaves in
   // `tail` the pieces that go into the new block.
-  static void narrow_to_merged(std::vector<View::FileExtent>& tail, std::uint64_t size) {
+  static void narrow_to_merged(std::vector<FileExtent>& tail, std::uint64_t size) {
     std::size_t keep = tail.size();
     while (keep > 0) {
       const std::uint64_t piece = tail[keep - 1].end - tail[keep - 1].begin;
@@ -159,8 +201,8 @@ class InodeSealer {
     tail.erase(tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(keep));
   }
 
-  // One block from the bytes of `tail` and `bytes` (at file offset `begin`); `tail`'s extents go.
-  Status put_chunk(std::uint64_t begin, ByteView bytes, const std::vector<View::FileExtent>& tail,
+  // One block from the bytes of `tail` and `bytes` (at file offset `begin`).
+  Status put_chunk(std::uint64_t begin, ByteView bytes, const std::vector<FileExtent>& tail,
                    bool ends_at_cut) {
     Bytes joined;
     if (!tail.empty()) {
@@ -168,19 +210,18 @@ class InodeSealer {
       joined.append(bytes);
       begin = tail.front().begin;
       bytes = joined;
-      for (const auto& piece : tail) changes_[extent_key(ino_, piece.end)].reset();
     }
     Extent extent;
     extent.kind = ExtentKind::kBlock;
     extent.length = static_cast<std::uint32_t>(bytes.size());
     extent.ends_at_cut = ends_at_cut;
-    TRY_ASSIGN(extent.block, blocks_.put(bytes, BlockKind::kData));
-    changes_[extent_key(ino_, begin + bytes.size())] = encode(extent);
+    TRY_ASSIGN(extent.block, source_.blocks.put(bytes, BlockKind::kData));
+    ranges_.set({begin, begin + bytes.size(), extent});
     return ok();
   }
 
   // The last `size` bytes (or all, when there are fewer) of adjacent pieces.
-  Result<Bytes> bytes_before(const std::vector<View::FileExtent>& pieces, std::uint64_t size) {
+  Result<Bytes> bytes_before(const std::vector<FileExtent>& pieces, std::uint64_t size) {
     std::uint64_t skip = pieces.back().end - pieces.front().begin;
     skip -= std::min(skip, size);
     Bytes bytes;
@@ -192,21 +233,46 @@ class InodeSealer {
       }
       const std::size_t old_size = bytes.size();
       bytes.resize(old_size + (length - skip));
-      TRY(reader_.read_extent(piece.extent, static_cast<std::uint32_t>(skip),
-                              bytes.data() + old_size, length - skip));
+      TRY(source_.reader.read_extent(piece.extent, static_cast<std::uint32_t>(skip),
+                                     bytes.data() + old_size, length - skip));
       skip = 0;
     }
     return bytes;
   }
 
+  // What the tree has under the ranges goes, but for the parts beside them; then the ranges come.
+  Result<ExtentChanges> edit_tree() {
+    std::map<std::uint64_t, FileExtent> hit;
+    const auto& ranges = ranges_.ranges();
+    for (auto it = ranges.begin(); it != ranges.end();) {
+      const std::uint64_t begin = it->second.begin;
+      std::uint64_t end = it->second.end;
+      for (++it; it != ranges.end() && it->second.begin == end; ++it) end = it->second.end;
+      TRY(source_.tree.extents(ino_, begin, end, [&](const FileExtent& old) {
+        hit.emplace(old.end, old);
+        return true;
+      }));
+    }
+    ExtentChanges changes;
+    for (const auto& [end, old] : hit) changes[extent_key(ino_, end)] = std::nullopt;
+    for (const auto& [end, old] : hit) {
+      for (const auto& [from, to] : ranges_.gaps(old.begin, old.end)) {
+        changes[extent_key(ino_, to)] = encode(slice(old, from, to));
+      }
+    }
+    for (const auto& [end, range] : ranges) {
+      if (range.extent.kind != ExtentKind::kHole) {
+        changes[extent_key(ino_, end)] = encode(range.extent);
+      }
+    }
+    return changes;
+  }
+
   static constexpr std::size_t kReadSize = 1 * kMiB;
 
   const Ino ino_;
-  const View& view_;
-  BlockStore& blocks_;
-  const DataReader& reader_;
-  const ChunkerOptions& options_;
-  ExtentChanges changes_;
+  const Source& source_;
+  RangeMap ranges_;
   std::uint64_t size_bytes_ = 0;
   std::uint64_t data_bytes_ = 0;
 };
@@ -217,7 +283,9 @@ Result<Sealed> seal(const Frozen& frozen, BlockStore& blocks, Journal& journal,
                     const ChunkerOptions& options) {
   Sealed sealed;
   const View view({frozen.overlay}, frozen.tree);
+  const View tree({}, frozen.tree);
   const DataReader reader(blocks, &journal);
+  const InodeSealer::Source source{view, tree, blocks, reader, options};
   std::vector<Change> changes = frozen.overlay->changes();
   for (std::size_t i = 0; i < changes.size();) {
     TRY_ASSIGN(ParsedKey first, parse_key(changes[i].key));
@@ -226,12 +294,12 @@ Result<Sealed> seal(const Frozen& frozen, BlockStore& blocks, Journal& journal,
       continue;
     }
     const Bytes range_stop = range_end(first.ino, Tag::kExtent);
-    ExtentChanges extents;
+    std::vector<Change> of_inode;
     for (; i < changes.size() && changes[i].key < range_stop; ++i) {
-      extents.emplace_hint(extents.end(), std::move(changes[i].key), std::move(changes[i].value));
+      of_inode.push_back(std::move(changes[i]));
     }
-    InodeSealer sealer(first.ino, view, blocks, reader, options);
-    TRY_ASSIGN(extents, sealer.seal(std::move(extents)));
+    InodeSealer sealer(first.ino, source);
+    TRY_ASSIGN(ExtentChanges extents, sealer.seal(of_inode));
     sealed.data_bytes += sealer.data_bytes();
     while (!extents.empty()) {
       auto node = extents.extract(extents.begin());

@@ -8,12 +8,12 @@
 //          waits for old views before segments are released).
 #pragma once
 
+#include "fs/overlay.h"
+#include "snapshot/tree.h"
+
 #include <functional>
 #include <memory>
 #include <vector>
-
-#include "fs/overlay.h"
-#include "snapshot/tree.h"
 
 namespace amberfs {
 
@@ -60,17 +60,24 @@ class View final : public MapReader {
   // not followed). ENOENT / ENOTDIR as kPosix.
   [[nodiscard]] Result<Ino> resolve_path(std::string_view path) const;
 
-  struct FileExtent {
-    std::uint64_t begin = 0;  // in the file
-    std::uint64_t end = 0;
-    Extent extent;
-  };
-  // Every extent that overlaps [begin, end), whole (not clipped), in order, until `visit` returns
-  // false.
+  using FileExtent = amberfs::FileExtent;
+  // Every extent that overlaps [begin, end), in order, until `visit` returns false. Of an overlay's
+  // extents and those below it the newest counts for each byte; holes are left out. Extents may
+  // reach beyond the range.
   [[nodiscard]] Status extents(Ino ino, std::uint64_t begin, std::uint64_t end,
                                const std::function<bool(const FileExtent&)>& visit) const;
 
+  [[nodiscard]] bool has_overlays() const { return !overlays_.empty(); }
+
  private:
+  using ExtentVisitor = std::function<bool(const FileExtent&)>;
+  // The same from layer `layer` down (0 is the newest overlay, behind the last one is the tree).
+  // False: `visit` had enough.
+  [[nodiscard]] Result<bool> layer_extents(std::size_t layer, Ino ino, FileExtent range,
+                                           const ExtentVisitor& visit) const;
+  [[nodiscard]] Result<bool> tree_extents(Ino ino, FileExtent range,
+                                          const ExtentVisitor& visit) const;
+
   std::vector<std::shared_ptr<const Overlay>> overlays_;
   Tree tree_;
 };

@@ -150,17 +150,71 @@ Result<Ino> View::resolve_path(std::string_view path) const {
 Status View::extents(Ino ino, std::uint64_t begin, std::uint64_t end,
                      const std::function<bool(const FileExtent&)>& visit) const {
   if (begin >= end) return ok();
-  // Keys are ends: the first extent that may overlap is the first that ends behind `begin`.
-  return for_each(*this, extent_key(ino, begin + 1), range_end(ino, Tag::kExtent),
-                  [&](const ParsedKey& key, ByteView value) -> Result<bool> {
-                    TRY_ASSIGN(const Extent extent, decode_extent(value));
-                    if (extent.length > key.number) {
-                      return fail(Errc::kCorrupt, 0, "read extent: it begins before its file",
-                                  "inode " + std::to_string(ino));
-                    }
-                    const FileExtent found{key.number - extent.length, key.number, extent};
-                    return found.begin < end && visit(found);
-                  });
+  TRY(layer_extents(0, ino, {begin, end, {}}, visit));
+  return ok();
+}
+
+Result<bool> View::layer_extents(std::size_t layer, Ino ino, FileExtent range,
+                                 const ExtentVisitor& visit) const {
+  if (layer == overlays_.size()) return tree_extents(ino, range, visit);
+  const Overlay& overlay = *overlays_[layer];
+  // What lies below shows only in the gaps of this layer.
+  const auto visit_below = [&](std::uint64_t begin, std::uint64_t end) -> Result<bool> {
+    if (begin >= end) return true;
+    return layer_extents(layer + 1, ino, {begin, end, {}}, [&](const FileExtent& below) {
+      const std::uint64_t from = std::max(begin, below.begin);
+      const std::uint64_t to = std::min(end, below.end);
+      return visit({from, to, slice(below, from, to)});
+    });
+  };
+  std::uint64_t at = range.begin;
+  while (at < range.end) {
+    TRY_ASSIGN(const auto found, overlay.find_extent(ino, at));
+    const std::uint64_t gap_end = found ? std::min(found->begin, range.end) : range.end;
+    TRY_ASSIGN(bool go_on, visit_below(at, gap_end));
+    if (!go_on || !found || found->begin >= range.end) return go_on;
+    if (found->extent.kind != ExtentKind::kHole) {
+      // From `at` on: what was before may have been another batch's a step ago.
+      const std::uint64_t from = std::max(found->begin, at == range.begin ? found->begin : at);
+      if (!visit({from, found->end, slice(*found, from, found->end)})) return false;
+    }
+    at = found->end;
+  }
+  return true;
+}
+
+// Keys are ends: the first extent that may overlap is the first that ends behind `begin`.
+Result<bool> View::tree_extents(Ino ino, FileExtent range, const ExtentVisitor& visit) const {
+  auto cursor = tree_.cursor();
+  const Bytes end_key = range_end(ino, Tag::kExtent);
+  TRY(cursor->seek(extent_key(ino, range.begin + 1)));
+  for (; cursor->valid() && cursor->key() < end_key;) {
+    TRY_ASSIGN(const ParsedKey key, parse_key(cursor->key()));
+    TRY_ASSIGN(const FileExtent found, file_extent(key, cursor->value()));
+    if (found.begin >= range.end) return true;
+    if (!visit(found)) return false;
+    TRY(cursor->next());
+  }
+  return true;
+}
+
+Extent slice(const FileExtent& whole, std::uint64_t begin, std::uint64_t end) {
+  Extent piece = whole.extent;
+  const auto skip = static_cast<std::uint32_t>(begin - whole.begin);
+  piece.length = static_cast<std::uint32_t>(end - begin);
+  if (piece.kind == ExtentKind::kBlock) piece.block_offset += skip;
+  if (piece.kind == ExtentKind::kJournal) piece.position += skip;
+  piece.ends_at_cut = whole.extent.ends_at_cut && end == whole.end;
+  return piece;
+}
+
+Result<FileExtent> file_extent(const ParsedKey& key, ByteView value) {
+  TRY_ASSIGN(const Extent extent, decode_extent(value));
+  if (extent.length > key.number) {
+    return fail(Errc::kCorrupt, 0, "read extent: it begins before its file",
+                "inode " + std::to_string(key.ino));
+  }
+  return FileExtent{key.number - extent.length, key.number, extent};
 }
 
 }  // namespace amberfs

@@ -140,7 +140,7 @@ Bytes encode(const Extent& extent) {
   e.u32(extent.length);
   if (extent.kind == ExtentKind::kBlock) {
     e.bytes(extent.block.view()).u32(extent.block_offset);
-  } else {
+  } else if (extent.kind == ExtentKind::kJournal) {
     e.u64(extent.segment).u64(extent.position);
   }
   return std::move(e).take();
@@ -198,6 +198,8 @@ Result<Extent> decode_extent(ByteView value) {
     extent.kind = ExtentKind::kJournal;
     extent.segment = d.u64();
     extent.position = d.u64();
+  } else if (kind == static_cast<std::uint8_t>(ExtentKind::kHole)) {
+    extent.kind = ExtentKind::kHole;
   } else {
     return corrupt("an extent");
   }

@@ -70,7 +70,8 @@ struct Dirent {
   friend bool operator==(const Dirent&, const Dirent&) = default;
 };
 
-enum class ExtentKind : std::uint8_t { kBlock = 1, kJournal = 2 };
+// A hole is written down only where it must hide what a layer below has: in journal and overlays.
+enum class ExtentKind : std::uint8_t { kBlock = 1, kJournal = 2, kHole = 3 };
 
 struct Extent {
   ExtentKind kind = ExtentKind::kBlock;
@@ -79,7 +80,7 @@ struct Extent {
   // kBlock: `length` bytes of the block's plaintext from block_offset.
   BlockId block;
   std::uint32_t block_offset = 0;
-  // kJournal (never in a tree): `length` bytes of the segment file from position.
+  // kJournal (never in a tree, like kHole): `length` bytes of the segment file from position.
   std::uint64_t segment = 0;
   std::uint64_t position = 0;
   friend bool operator==(const Extent&, const Extent&) = default;

@@ -38,12 +38,60 @@ TEST_F(Data, SplitsAnExtentThatIsOverwrittenInTheMiddle) {
   write(f, 4, "bb");
   EXPECT_EQ(extent_count(f), 3U);
   EXPECT_EQ(read(f), "aaaabbaaaa");
-  std::vector<bool> cuts;
-  ASSERT_TRUE(fs().view()->extents(f, 0, 10, [&cuts](const View::FileExtent& extent) {
-    cuts.push_back(extent.extent.ends_at_cut);
-    return true;
-  }));
-  EXPECT_EQ(cuts, (std::vector<bool>{false, false, true}));  // only the original end is a cut
+}
+
+TEST_F(Data, OnlyTheOriginalEndOfACutExtentIsACut) {
+  FileExtent whole{100, 200, {}};
+  whole.extent.length = 100;
+  whole.extent.ends_at_cut = true;
+  whole.extent.block_offset = 7;
+  EXPECT_FALSE(slice(whole, 100, 150).ends_at_cut);
+  EXPECT_TRUE(slice(whole, 150, 200).ends_at_cut);
+  EXPECT_EQ(slice(whole, 150, 180).length, 30U);
+  EXPECT_EQ(slice(whole, 150, 180).block_offset, 57U);
+}
+
+// A commit cuts extents anew: what programs do meanwhile must not depend on the old cuts.
+TEST_F(Data, ChangesDuringACommitHoldWhateverTheCommitMakesOfTheExtentsBelow) {
+  const Ino f = file("f");
+  std::string model;
+  const auto append = [&](char c, std::size_t size) {
+    write(f, model.size(), Bytes(size, c));
+    model += std::string(size, c);
+  };
+  append('a', 100);
+  store.commit();
+  append('b', 100);  // goes on with the open tail: the commit makes one extent of a and b
+  append('c', 100);
+  append('d', 100);
+  Frozen frozen = store.begin_commit();
+  const auto overwrite = [&](std::size_t at, char c, std::size_t size) {
+    write(f, at, Bytes(size, c));
+    model.replace(at, size, size, c);
+  };
+  overwrite(150, 'X', 50);   // the end of an extent that the commit merges into another
+  overwrite(350, 'Y', 10);   // the middle of the last one
+  overwrite(0, 'Z', 10);     // what is in the tree below
+  ASSERT_TRUE(fs().preallocate({}, f, Preallocate::kPunchHole, 200, 100));
+  model.replace(200, 100, 100, '\0');
+  store.finish_commit(std::move(frozen));
+  EXPECT_EQ(read(f), model);
+  store.reopen();
+  EXPECT_EQ(read(f), model) << "replayed above the new tree";
+  store.commit();
+  EXPECT_EQ(read(f), model);
+  EXPECT_EQ(store.problems(), "");
+  frozen = store.begin_commit();
+  SetAttr shorter;
+  shorter.size_bytes = 120;
+  ASSERT_TRUE(fs().setattr({}, f, shorter));
+  model.resize(120);
+  append('e', 300);
+  store.finish_commit(std::move(frozen));
+  EXPECT_EQ(read(f), model);
+  store.commit();
+  EXPECT_EQ(read(f), model);
+  EXPECT_EQ(store.problems(), "");
 }
 
 TEST_F(Data, RemovesSmallExtentsUnderALargeWrite) {
@@ -172,15 +220,19 @@ TEST_F(Data, CopiesABoundedPartAtATime) {
 }
 
 TEST_F(Data, CopiesOverAScatteredTargetAPartAtATime) {
-  constexpr std::uint64_t kSize = 33'000;
+  constexpr std::uint64_t kSize = 66'000;
   const Ino source = file("s");
   const Ino target = file("t");
-  for (std::uint64_t i = 0; i < kSize; ++i) write(target, i, "t");
+  Bytes scattered(kSize, '\0');
+  for (std::uint64_t i = 1; i < kSize; i += 2) {
+    write(target, i, "t");
+    scattered[i] = 't';
+  }
   write(source, 0, Bytes(kSize, 's'));
   Result<std::uint64_t> copied = copy(source, 0, target, 0, kSize);
   ASSERT_TRUE(copied);
   EXPECT_LT(*copied, kSize);
-  EXPECT_EQ(read(target), Bytes(*copied, 's') + Bytes(kSize - *copied, 't'));
+  EXPECT_EQ(read(target), Bytes(*copied, 's') + scattered.substr(*copied));
   EXPECT_EQ(*copy(source, *copied, target, *copied, kSize), kSize - *copied);
   EXPECT_EQ(read(target), Bytes(kSize, 's'));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/test_store.h"
 
+#include "fs/seal.h"
+
 #include "fs/inode_edit.h"
 
 #include <sys/stat.h>
@@ -71,26 +73,13 @@ void TestStore::abandon_commit() {
   live_->thaw();
 }
 
-std::vector<Change> TestStore::without_journal_extents(const Overlay& frozen) {
-  std::vector<Change> changes = frozen.changes();
-  for (Change& change : changes) {
-    ParsedKey key = require(parse_key(change.key));
-    if (key.tag != Tag::kExtent || !change.value) continue;
-    Extent extent = require(decode_extent(*change.value));
-    if (extent.kind != ExtentKind::kJournal) continue;
-    Bytes bytes(extent.length, '\0');
-    require(fs_->data().read_extent(extent, 0, bytes.data(), bytes.size()));
-    Extent sealed;
-    sealed.length = extent.length;
-    sealed.block = require(blocks_.put(bytes, BlockKind::kData));
-    sealed.ends_at_cut = true;
-    change.value = encode(sealed);
-  }
-  return changes;
+std::vector<Change> TestStore::sealed_changes(const Frozen& frozen) {
+  const ChunkerOptions options{.size_min = 256, .size_average = 1024, .size_max = 4096};
+  return require(seal(frozen, blocks_, *journal_, options)).changes;
 }
 
 void TestStore::finish_commit(Frozen frozen) {
-  const std::vector<Change> changes = without_journal_extents(*frozen.overlay);
+  const std::vector<Change> changes = sealed_changes(frozen);
   head_.root = require(frozen.tree.apply(changes)).root();
   head_.totals = frozen.totals;
   head_.next_ino = frozen.next_ino;

@@ -38,7 +38,7 @@ class TestStore {
     JournalPosition position;
   };
   void open();
-  [[nodiscard]] std::vector<Change> without_journal_extents(const Overlay& frozen);
+  [[nodiscard]] std::vector<Change> sealed_changes(const Frozen& frozen);
 
   TempDir directory_;
   std::unique_ptr<Io> io_;
