@@ -7,6 +7,7 @@
 //          come in one piece (so equal data is cut alike however it arrived); until then the open
 //          tail is kept in pieces that are merged like a binary counter, so a log that gets a line
 //          a commit rewrites each byte O(log(chunk / line)) times, not once a commit.
+// Ranges:  what the overlay says of ranges becomes deletions and puts of the tree's own keys here.
 // Threads: one seal at a time; reads the frozen overlay and the tree only.
 // Errors:  those of journal, blocks and tree; nothing is changed but blocks that nobody refers to.
 #pragma once
