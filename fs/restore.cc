@@ -96,6 +96,7 @@ class Restorer {
     if (exact) {
       for (const auto& [path, ino] : paths) TRY(remove_extras(path, ino, result));
     }
+    TRY(restore_directory_times());
     records_.put_all(batch_);
     for (const auto& [ino, record] : new_records_) put_inode(batch_, ino, record);
     batch_.add_totals(inode_delta_, byte_delta_);
@@ -137,6 +138,7 @@ class Restorer {
   Result<Ino> ensure_path(const Bytes& path, Ino source_ino, RestoreResult& result) {
     if (path.empty()) {
       TRY(restore_attributes(source_ino, kRootIno));
+      restored_[source_ino] = kRootIno;
       return kRootIno;
     }
     const auto slash = path.find_last_of('/');
@@ -178,6 +180,18 @@ class Restorer {
     }
     restored_[source_ino] = place.ino;
     return place.ino;
+  }
+
+  // Last: putting names into a directory moved its times.
+  Status restore_directory_times() {
+    for (const auto& [source_ino, live_ino] : restored_) {
+      TRY_ASSIGN(InodeRecord source, source_.inode(source_ino));
+      if (!S_ISDIR(source.mode)) continue;
+      TRY_ASSIGN(InodeRecord * live, record_of(live_ino));
+      live->atime = source.atime;
+      live->mtime = source.mtime;
+    }
+    return ok();
   }
 
   Result<Ino> ensure_parent(const Bytes& path, RestoreResult& result) {

@@ -11,6 +11,7 @@
 #include "fs/control/control_protocol.h"
 #include "fs/control/control_server.h"
 #include "fs/fuse/fuse_mount.h"
+#include "fs/fuse/mount_point.h"
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/session.h"
@@ -39,7 +40,6 @@ struct Options {
   bool foreground = false;
   bool nonempty = false;
 };
-
 
 // What a killed server leaves behind answers nothing: it goes before a new one comes.
 Status clean_dead_mount(const std::string& directory) {
@@ -172,6 +172,7 @@ Status serve(const Options& options, const MountOptions& mount_options,
              const std::function<void()>& ready) {
   const auto io = make_posix_io();
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
+  if (!options.foreground) TRY(open_log_file(options.store + "/server.log"));
   TRY(prepare_tree(*engine, options));
   StopOnSignal::block();
   TRY_ASSIGN(auto mount, FuseMount::mount(*engine, mount_options));
@@ -213,9 +214,6 @@ void leave_terminal() {
   ::umask(0);
   if (::chdir("/") != 0) ::_exit(kCouldNot);  // never inside the mount: a core file goes there
   bool told = false;
-  if (auto logged = open_log_file(options.store + "/server.log"); !logged) {
-    fmt::print(stderr, "amberfs: {}\n", logged.error().to_string());
-  }
   const Status served = serve(options, mount_options, [&] {
     told = true;
     leave_terminal();
@@ -281,6 +279,9 @@ Result<int> run(Options options) {
   options.directory = absolute_path(options.directory);
   mount_options.mount_point = options.directory;
   TRY(check_not_mounted(options));
+  // The store first: what is wrong with it matters more than where it would be mounted.
+  TRY(read_config(*make_posix_io(), options.store));
+  TRY(check_mount_point(options.store, options.directory));
   if (!options.foreground) {
     TRY(start_server(options, mount_options));
     return kDone;
