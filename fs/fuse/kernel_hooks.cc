@@ -22,7 +22,13 @@ namespace {
 
 Status start_writing_out(const MountPlace& place) {
   TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
-  if (::syncfs(root.fd()) != 0) return fail(errc_for(errno), errno, "syncfs", place.path);
+  // EINTR comes from a request that a program had interrupted; its pages are written again.
+  constexpr int kAttempts = 10;
+  for (int attempt = 1; ::syncfs(root.fd()) != 0; ++attempt) {
+    if (errno != EINTR || attempt == kAttempts) {
+      return fail(errc_for(errno), errno, "syncfs", place.path);
+    }
+  }
   return ok();
 }
 
