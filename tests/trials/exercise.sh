@@ -6,6 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 start_mount
 snapshots_every 5
+cd "$TRIAL_DIR"  # fio leaves its state files where it runs
 say "fio"
 for engine in sync psync mmap libaio; do
   fio --name="v-$engine" --directory="$MNT" --ioengine=$engine --rw=randrw --bs=4k-64k --size=64m \
