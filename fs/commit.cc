@@ -10,23 +10,14 @@
 //
 // A failure in 2-5 thaws: the frozen changes go back under the active overlay, the journal still
 // holds them, and the next commit starts again.
+#include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
 #include "fs/engine.h"
 #include "fs/seal.h"
 
 #include <fmt/format.h>
-#include <time.h>
 
 namespace amberfs {
-namespace {
-
-std::int64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
-}  // namespace
 
 Status Engine::commit() {
   MutexLock lock(commit_mu_);

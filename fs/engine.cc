@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/engine.h"
 
+#include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 namespace amberfs {
 namespace {
-
-std::int64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 // A new file system: an empty root directory that belongs to whoever makes the store.
 Result<BlockId> make_empty_tree(Blocks& blocks) {

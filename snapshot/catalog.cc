@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/catalog.h"
 
+#include "blockstore/base/clock.h"
+
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <charconv>
@@ -18,12 +19,6 @@ constexpr std::uint64_t kManifestSizeMax = 1 * kMiB;
 constexpr std::size_t kIdPrefixMin = 4;
 constexpr std::size_t kNameSizeMaximum = 128;
 constexpr std::int64_t kNsPerMillisecond = 1'000'000;
-
-std::int64_t now_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
 
 // 20261120T103305.123Z: format_time() without - and :, which look odd in file names.
 std::string compact_time(std::int64_t time_ns) {

@@ -2,10 +2,10 @@
 #include "fs/line_merge.h"
 
 #include "fs/line_diff.h"
+#include "tests/support/seed.h"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <random>
 
 namespace amberfs {
@@ -65,17 +65,9 @@ TEST(LineMerge, RepeatedLinesAreCounted) {
   EXPECT_EQ(merge_lines("x\ny\nx\ny\n", "x\nx\ny\n").text, "x\ny\nx\ny\n");
 }
 
-unsigned seed() {
-  const char* given = std::getenv("AMBERFS_SEED");
-  const unsigned value =
-      given != nullptr ? static_cast<unsigned>(std::stoul(given)) : std::random_device{}();
-  std::printf("AMBERFS_SEED=%u\n", value);
-  return value;
-}
-
 // Lines lost at random, others written since: the merge is what would be there had none been lost.
 TEST(LineMerge, WhateverWasLostComesBackAndMergingAgainChangesNothing) {
-  std::mt19937 random(seed());
+  std::mt19937 random(testing::test_seed());
   for (int round = 0; round < 200; ++round) {
     const bool repeats = round % 3 == 0;
     Bytes snapshot;
@@ -100,7 +92,7 @@ TEST(LineMerge, WhateverWasLostComesBackAndMergingAgainChangesNothing) {
 }
 
 TEST(LineDiff, HunksTurnOneTextIntoTheOther) {
-  std::mt19937 random(seed());
+  std::mt19937 random(testing::test_seed());
   for (int round = 0; round < 300; ++round) {
     Bytes a;
     Bytes b;

@@ -4,6 +4,7 @@
 #include "snapshot/record_format.h"
 #include "snapshot/tree.h"
 #include "tests/support/memory_blocks.h"
+#include "tests/support/seed.h"
 
 #include <gtest/gtest.h>
 
@@ -15,14 +16,6 @@ namespace amberfs {
 namespace {
 
 using Model = std::map<Bytes, Bytes>;
-
-unsigned seed() {
-  const char* given = std::getenv("AMBERFS_SEED");
-  const unsigned value =
-      given != nullptr ? static_cast<unsigned>(std::stoul(given)) : std::random_device{}();
-  std::printf("AMBERFS_SEED=%u\n", value);
-  return value;
-}
 
 class TreeModel : public ::testing::Test {
  protected:
@@ -68,7 +61,7 @@ Bytes random_value(std::mt19937& random) {
 }
 
 TEST_F(TreeModel, EveryReadAgreesAfterRandomBatches) {
-  std::mt19937 random(seed());
+  std::mt19937 random(testing::test_seed());
   for (int round = 0; round < 12; ++round) {
     const int universe = round % 3 == 0 ? 20 : 2000;
     Model model;
@@ -137,7 +130,7 @@ Model numbered(int count) {
 }
 
 TEST_F(TreeModel, EqualContentGivesEqualRootsInWhateverOrderItCame) {
-  std::mt19937 random(seed());
+  std::mt19937 random(testing::test_seed());
   const Model model = numbered(3000);
   const BlockId root = build(model).root();
   std::vector<std::pair<Bytes, Bytes>> entries(model.begin(), model.end());
