@@ -12,6 +12,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <fstream>
 #include <thread>
 
 namespace amberfs::tools {
@@ -38,13 +39,32 @@ int unmount(const std::string& directory, bool lazy) {
   return errno == EPERM ? unmount_as_user(directory, lazy) : errno;
 }
 
-Status wait_for_server(const std::string& store) {
+// The server's pid; 0 when it does not answer.
+pid_t server_of(const std::string& target) {
+  const auto status = ask(target, {{"command", "status"}});
+  if (!status || !status->json.contains("server_pid")) return 0;
+  const Json& pid = status->json["server_pid"];
+  return pid.is_number_integer() ? pid.get<pid_t>() : 0;
+}
+
+// True while the process runs; one that nobody has waited for yet is gone as well.
+bool is_running(pid_t pid) {
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(stat, line)) return false;
+  const auto behind_name = line.rfind(") ");
+  return behind_name == std::string::npos || line.compare(behind_name + 2, 1, "Z") != 0;
+}
+
+// The lock says that the store is closed; the process holds its log a moment longer, and who
+// unmounts the disk beneath next would find it busy.
+Status wait_for_server(const std::string& store, pid_t pid) {
   constexpr auto kPatience = std::chrono::seconds(120);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
     auto lock = FileLock::acquire(store + "/lock");
-    if (lock) return ok();
-    if (lock.error().code != Errc::kStoreLocked) return fail(std::move(lock).error());
+    if (lock && !(pid != 0 && is_running(pid))) return ok();
+    if (!lock && lock.error().code != Errc::kStoreLocked) return fail(std::move(lock).error());
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return fail(Errc::kStoreLocked, 0,
@@ -68,10 +88,11 @@ Result<int> run(const std::string& target, bool lazy) {
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (!mounted) return fail(Errc::kNotMounted, 0, "unmount: no amberfs is mounted there", target);
   const bool dead = is_dead_mount(mounted->mount_point);
+  const pid_t server = dead ? 0 : server_of(mounted->mount_point);
   const int error = unmount(mounted->mount_point, lazy || dead);
   if (error == EBUSY) return busy(mounted->mount_point);
   if (error != 0) return fail(Errc::kMountFailed, error, "unmount", mounted->mount_point);
-  if (!lazy) TRY(wait_for_server(mounted->store));
+  if (!lazy) TRY(wait_for_server(mounted->store, server));
   return kDone;
 }
 
