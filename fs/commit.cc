@@ -69,7 +69,7 @@ Status Engine::flush_kernel() {
 
 Result<SnapshotResult> Engine::snapshot(const SnapshotRequest& request) {
   if (!request.name.empty()) TRY(Catalog::check_name(request.name));
-  TRY(flush_kernel());
+  if (!request.kernel_flushed) TRY(flush_kernel());
   MutexLock lock(commit_mu_);
   return snapshot_locked(request);
 }

@@ -279,8 +279,10 @@ class Differ {
       change.kind = same_type ? ChangeKind::kAttributes : ChangeKind::kType;
       change.detail = same_type ? "made anew" : "another type of file";
       if (same_type && S_ISREG(change.mode)) {
-        TRY_ASSIGN(change.kind, comparer_.compare({old.ino_before, old.size_before},
-                                                  {change.ino_after, change.size_after}));
+        auto kind = comparer_.compare({old.ino_before, old.size_before},
+                                      {change.ino_after, change.size_after});
+        change.kind = kind ? *kind : ChangeKind::kRewritten;
+        if (!kind) change.detail = kind.error().to_string();
       }
     }
     std::vector<PathChange> kept;
@@ -323,12 +325,26 @@ const char* change_name(ChangeKind kind) {
   return "type";
 }
 
+namespace {
+
+bool is_below(ByteView path, ByteView directory) {
+  return directory.empty() || (path.size() > directory.size() && path.starts_with(directory) &&
+                               path[directory.size()] == '/');
+}
+
+// A renamed directory moved all that is below it.
+bool moved_any(const std::vector<std::string>& filters, const PathChange& change) {
+  if (!S_ISDIR(change.mode) || change.from_path.empty()) return false;
+  return std::ranges::any_of(filters, [&](const std::string& filter) {
+    return is_below(filter, change.path) || is_below(filter, change.from_path);
+  });
+}
+
+}  // namespace
+
 bool passes_filters(const std::vector<std::string>& filters, ByteView path) {
   return filters.empty() || std::ranges::any_of(filters, [&](const std::string& filter) {
-           return filter.empty() || path == filter ||
-                  (path.starts_with(filter) && path.size() > filter.size() &&
-                   path[filter.size()] == '/') ||
-                  matches_glob(filter, path);
+           return path == filter || is_below(path, filter) || matches_glob(filter, path);
          });
 }
 
@@ -337,7 +353,7 @@ Result<std::vector<PathChange>> diff_views(Blocks& blocks, const DiffSides& side
                                            const std::vector<std::string>& filters) {
   TRY_ASSIGN(auto changes, Differ(blocks, sides, data).run());
   std::erase_if(changes, [&](const PathChange& change) {
-    return !passes_filters(filters, change.path) &&
+    return !passes_filters(filters, change.path) && !moved_any(filters, change) &&
            (change.from_path.empty() || !passes_filters(filters, change.from_path));
   });
   return changes;

@@ -28,6 +28,7 @@ struct SnapshotRequest {
   std::string reason;
   std::string kind = "manual";
   bool skip_if_unchanged = false;  // nothing changed since the newest snapshot: return that one
+  bool kernel_flushed = false;     // by the caller, who may be holding writers back now
 };
 
 struct SnapshotResult {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Line differences: which runs of lines two texts do not share, in order.
-// Source:  patience diff (Bram Cohen): lines that occur once in each text are anchors, their
-// longest
-//          common increasing run splits the texts; between anchors small gaps are solved exactly by
-//          longest common subsequence, larger ones without anchors count as replaced. Log lines
-//          carry times, so nearly all of them are anchors, and the cost is O(n log n).
+// Source:  patience diff (Bram Cohen): lines that occur once in each text are anchors, and their
+//          longest common increasing run splits the texts. Log lines carry times, so nearly all of
+//          them are anchors, and the cost is O(n log n). Gaps without anchors: small ones exactly,
+//          by longest common subsequence; others by Myers, "An O(ND) Difference Algorithm" (1986),
+//          in linear space and with a bounded number of steps: beyond it the answer is right, but
+//          no longer the shortest.
 // Units:   a line includes its "\n"; the last one may lack it. Bytes are compared, whatever the
 //          encoding.
 // Threads: free functions.

@@ -20,8 +20,8 @@ bool has_damage(ByteView line) {
 
 class Merger {
  public:
-  Merger(ByteView snapshot, ByteView live)
-      : before_(split_lines(snapshot)), after_(split_lines(live)) {
+  Merger(ByteView snapshot, ByteView live, const LineMergeOptions& options)
+      : before_(split_lines(snapshot)), after_(split_lines(live)), options_(options) {
     // UTF-16 has a NUL in every line: where the good text has such bytes, they prove nothing.
     damage_shows_ = !has_damage(snapshot);
     result_.text.reserve(snapshot.size() + live.size());
@@ -57,7 +57,8 @@ class Merger {
   }
 
   void keep(std::size_t j, const Hunk& hunk) {
-    if (hunk.before_begin < hunk.before_end && is_damaged(j, hunk)) {
+    const bool in_place_of_lost = hunk.before_begin < hunk.before_end;
+    if (options_.drop_damaged && in_place_of_lost && is_damaged(j, hunk)) {
       ++result_.damaged_lines_dropped;
       return;
     }
@@ -75,14 +76,15 @@ class Merger {
 
   std::vector<ByteView> before_;
   std::vector<ByteView> after_;
+  const LineMergeOptions options_;
   bool damage_shows_ = true;
   LineMerge result_;
 };
 
 }  // namespace
 
-LineMerge merge_lines(ByteView snapshot, ByteView live) {
-  return Merger(snapshot, live).run();
+LineMerge merge_lines(ByteView snapshot, ByteView live, const LineMergeOptions& options) {
+  return Merger(snapshot, live, options).run();
 }
 
 }  // namespace amberfs

@@ -20,6 +20,11 @@ struct LineMerge {
   std::uint64_t damaged_lines_dropped = 0;
 };
 
-[[nodiscard]] LineMerge merge_lines(ByteView snapshot, ByteView live);
+struct LineMergeOptions {
+  bool drop_damaged = true;  // false: damage stays, behind the lines that were lost there
+};
+
+[[nodiscard]] LineMerge merge_lines(ByteView snapshot, ByteView live,
+                                    const LineMergeOptions& options = {});
 
 }  // namespace amberfs

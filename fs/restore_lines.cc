@@ -6,7 +6,9 @@
 #include "fs/extent_edit.h"
 #include "fs/inode_edit.h"
 #include "fs/line_merge.h"
+#include "fs/path_text.h"
 #include "fs/restore.h"
+#include "fs/restore_plan.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -28,10 +30,13 @@ Result<Bytes> read_all(Engine& engine, const View& view, Ino ino, std::uint64_t 
 
 Result<Ino> regular_file(const View& view, const std::string& path, const char* where) {
   const auto ino = view.resolve_path(path);
-  if (!ino) return fail(Errc::kNoSuchPath, 0, std::string("find in ") + where, path);
+  if (!ino && ino.error().code != Errc::kPosix) return fail(ino.error());
+  if (!ino) {
+    return fail(Errc::kNoSuchPath, 0, std::string("find in ") + where, "/" + encode_path(path));
+  }
   TRY_ASSIGN(InodeRecord record, view.inode(*ino));
   if (!S_ISREG(record.mode)) {
-    return fail(Errc::kBadRequest, 0, "restore lines: not a regular file", path);
+    return fail(Errc::kBadRequest, 0, "restore lines: not a regular file", "/" + encode_path(path));
   }
   return *ino;
 }
@@ -111,7 +116,9 @@ class LineRestorer {
       mutation.lock({ino_, nameless->ino()});
       TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino_));
       TRY_ASSIGN(bool same, begins_with(mutation.view(), record, live));
-      stale = !same;
+      // A last line that was not finished when it was merged may be longer now.
+      const bool unfinished = !live.ends_with('\n') && splice.end == live.size();
+      stale = !same || (unfinished && record.size_bytes > live.size());
       if (stale) return ok();
       TRY(edit(mutation, record, splice, nameless->ino()));
       result.size_before = record.size_bytes;
@@ -171,46 +178,92 @@ class LineRestorer {
   const std::string& path_;
 };
 
+// The live file as a tree has it. For a dry run that is a commit, else the snapshot that keeps what
+// is replaced. Both bring the kernel's dirty pages down first, so that the merge sees what programs
+// wrote.
+Result<SnapshotView> present(Engine& engine, const std::string& path, bool dry_run) {
+  if (dry_run) {
+    if (MountHooks* hooks = engine.hooks(); hooks != nullptr) TRY(hooks->flush_kernel());
+    TRY(engine.commit());
+    return engine.view_of({.root = engine.head().root});
+  }
+  TRY_ASSIGN(
+      SnapshotResult before,
+      engine.snapshot({.name = {},
+                       .reason = fmt::format("before restoring lines of {}", encode_path(path)),
+                       .kind = "before-restore",
+                       .skip_if_unchanged = true}));
+  return engine.view_of(before.manifest);
+}
+
 }  // namespace
 
 Result<LineRestoreResult> restore_lines(Engine& engine, const Manifest& snapshot,
-                                        const std::string& path, bool dry_run) {
+                                        const std::string& path,
+                                        const LineRestoreOptions& options) {
   const SnapshotView source = engine.view_of(snapshot);
   TRY_ASSIGN(Ino source_ino, regular_file(*source.view, path, "the snapshot"));
   TRY_ASSIGN(InodeRecord source_record, source.view->inode(source_ino));
   LineRestoreResult result;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    // Also brings the kernel's dirty pages down, so that the merge sees what programs wrote.
-    TRY_ASSIGN(SnapshotResult before,
-               engine.snapshot({.name = {},
-                                .reason = fmt::format("before restoring lines of {}", path),
-                                .kind = "before-restore",
-                                .skip_if_unchanged = true}));
-    result.before = std::move(before.manifest);
-    const SnapshotView now = engine.view_of(result.before);
+    TRY_ASSIGN(SnapshotView now, present(engine, path, options.dry_run));
+    result.before = now.manifest;
     TRY_ASSIGN(Ino ino, regular_file(*now.view, path, "the live tree"));
     TRY_ASSIGN(InodeRecord record, now.view->inode(ino));
-    if (source_record.size_bytes + record.size_bytes > kLineRestoreBytesMax) {
+    if (source_record.size_bytes > kLineRestoreBytesMax ||
+        record.size_bytes > kLineRestoreBytesMax - source_record.size_bytes) {
       return fail(Errc::kUnsupported, 0,
                   "restore lines: both versions together are larger than 1 GiB; restore the file "
                   "elsewhere with --to and merge it there",
-                  path);
+                  "/" + encode_path(path));
     }
     TRY_ASSIGN(Bytes good, read_all(engine, *source.view, source_ino, source_record.size_bytes));
     TRY_ASSIGN(Bytes live, read_all(engine, *now.view, ino, record.size_bytes));
-    const LineMerge merge = merge_lines(good, live);
+    const LineMerge merge = merge_lines(good, live, {.drop_damaged = options.drop_damaged});
     result.lines_restored = merge.lines_restored;
     result.damaged_lines_dropped = merge.damaged_lines_dropped;
     result.size_before = live.size();
     result.size_after = merge.text.size();
-    if (dry_run || merge.text == live) return result;
+    if (options.dry_run || merge.text == live) return result;
     LineRestorer restorer(engine, ino, path);
     TRY_ASSIGN(bool applied, restorer.apply(live, splice_of(live, merge.text), result));
     if (!applied) continue;
     TRY(engine.filesystem().sync());
     return result;
   }
-  return fail(Errc::kFilesOpen, 0, "restore lines: a program keeps rewriting the file", path);
+  return fail(Errc::kFilesOpen, 0, "restore lines: a program keeps rewriting the file",
+              "/" + encode_path(path));
+}
+
+Result<std::vector<std::string>> select_line_files(Engine& engine, const Manifest& snapshot,
+                                                   const std::vector<std::string>& wanted) {
+  const SnapshotView source = engine.view_of(snapshot);
+  const auto live = engine.live_view();
+  std::vector<std::string> files;
+  for (const std::string& path : wanted) {
+    const bool literal = source.view->resolve_path(path).has_value() || !has_wildcards(path);
+    if (literal) {
+      TRY(regular_file(*source.view, path, "the snapshot"));
+      TRY(regular_file(*live, path, "the live tree"));
+      files.push_back(path);
+      continue;
+    }
+    TRY_ASSIGN(PathMap matches, select_paths(*source.view, {path}));
+    const std::size_t before = files.size();
+    for (const auto& [match, ino] : matches) {
+      if (regular_file(*source.view, match, "") && regular_file(*live, match, "")) {
+        files.push_back(match);
+      }
+    }
+    if (files.size() == before) {
+      return fail(Errc::kNoSuchPath, 0,
+                  "restore lines: no file in the snapshot and in the live tree matches",
+                  encode_path(path));
+    }
+  }
+  std::ranges::sort(files);
+  files.erase(std::ranges::unique(files).begin(), files.end());
+  return files;
 }
 
 }  // namespace amberfs

@@ -42,6 +42,8 @@ Result<Reply> Service::call(std::string_view request_json, const ProgressSink& p
     return fail(Errc::kBadRequest, 0, std::string("handle request: ") + e.what());
   } catch (const std::bad_alloc&) {
     return fail(Errc::kOutOfMemory, 0, "handle request: out of memory");
+  } catch (const std::exception& e) {
+    return fail(Errc::kUnsupported, 0, std::string("handle request: ") + e.what());
   }
 }
 
@@ -52,9 +54,9 @@ Result<std::string> Call::text(const char* key, std::string otherwise) const {
   return it->get<std::string>();
 }
 
-Result<bool> Call::flag(const char* key) const {
+Result<bool> Call::flag(const char* key, bool otherwise) const {
   const auto it = request_.find(key);
-  if (it == request_.end()) return false;
+  if (it == request_.end()) return otherwise;
   if (!it->is_boolean()) return bad_member(key, "true or false");
   return it->get<bool>();
 }
@@ -93,6 +95,11 @@ Result<std::vector<std::string>> Call::paths(const char* key) const {
     text = normal_path(*decoded);
   }
   return list;
+}
+
+Json Call::raw(const char* key) const {
+  const auto it = request_.find(key);
+  return it == request_.end() ? Json() : *it;
 }
 
 Result<Manifest> Call::snapshot(const char* key) const {

@@ -23,13 +23,14 @@ class Call {
   [[nodiscard]] const ProgressSink& progress() const { return progress_; }
   // Optional members, with what they are when left out.
   [[nodiscard]] Result<std::string> text(const char* key, std::string otherwise = {}) const;
-  [[nodiscard]] Result<bool> flag(const char* key) const;
+  [[nodiscard]] Result<bool> flag(const char* key, bool otherwise = false) const;
   [[nodiscard]] Result<std::uint64_t> number(const char* key, std::uint64_t otherwise = 0) const;
   [[nodiscard]] Result<std::vector<std::string>> texts(const char* key) const;
   // A path member: decoded and normal.
   [[nodiscard]] Result<std::string> path(const char* key) const;
   // A list of path members.
   [[nodiscard]] Result<std::vector<std::string>> paths(const char* key) const;
+  [[nodiscard]] Json raw(const char* key) const;  // null when left out
   // SNAP; it must be there.
   [[nodiscard]] Result<Manifest> snapshot(const char* key) const;
   // SNAP or "live".

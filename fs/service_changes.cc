@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands: diff, restore.
+#include "blockstore/base/hash.h"
 #include "fs/diff.h"
 #include "fs/line_diff.h"
 #include "fs/path_text.h"
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 namespace amberfs {
 namespace {
@@ -44,15 +46,55 @@ struct Sides {
   std::shared_ptr<const View> after;
 };
 
+std::shared_ptr<const View> view_of_root(Engine& engine, const BlockId& root) {
+  return engine.view_of({.root = root}).view;
+}
+
 Result<std::shared_ptr<const View>> committed_view(const Call& call, const char* key) {
   TRY_ASSIGN(std::string snap, call.text(key, "live"));
   if (snap != "live") return call.view(key);
   Engine& engine = call.engine();
   if (MountHooks* hooks = engine.hooks(); hooks != nullptr) TRY(hooks->flush_kernel());
   TRY(engine.commit());
-  Manifest now;
-  now.root = engine.head().root;
-  return engine.view_of(now).view;
+  return view_of_root(engine, engine.head().root);
+}
+
+// The token of a page: the two trees, and how many changes the pages before had. The live tree goes
+// on changing between two pages.
+struct Page {
+  Sides sides;
+  std::size_t skip = 0;
+};
+
+std::string page_token(const Sides& sides, std::size_t skip) {
+  return fmt::format("{}-{}-{}", sides.before->tree().root().to_hex(),
+                     sides.after->tree().root().to_hex(), skip);
+}
+
+Result<Page> page_of(const Call& call) {
+  Page page;
+  if (call.raw("skip").is_null()) {
+    TRY_ASSIGN(page.sides.before, committed_view(call, "from"));
+    TRY_ASSIGN(page.sides.after, committed_view(call, "to"));
+    return page;
+  }
+  TRY_ASSIGN(std::string token, call.text("skip"));
+  constexpr std::size_t kHexSize = 2 * sizeof(BlockId::bytes);
+  BlockId before;
+  BlockId after;
+  const auto wrong = [&] { return fail(Errc::kBadRequest, 0, "read skip: no page token", token); };
+  if (token.size() < 2 * kHexSize + 3 || token[kHexSize] != '-' || token[2 * kHexSize + 1] != '-') {
+    return wrong();
+  }
+  if (!from_hex(token.substr(0, kHexSize), before.bytes.data(), before.bytes.size()) ||
+      !from_hex(token.substr(kHexSize + 1, kHexSize), after.bytes.data(), after.bytes.size())) {
+    return wrong();
+  }
+  const char* end = token.data() + token.size();
+  const auto number = std::from_chars(token.data() + 2 * kHexSize + 2, end, page.skip);
+  if (number.ec != std::errc() || number.ptr != end) return wrong();
+  page.sides = {view_of_root(call.engine(), before), view_of_root(call.engine(), after)};
+  return page;
 }
 
 Result<Bytes> text_of(const Call& call, const View& view, Ino ino, std::uint64_t size) {
@@ -97,55 +139,78 @@ Json to_json(const PathChange& change) {
   return json;
 }
 
+// A file whose content cannot be read says so and lets the others be compared.
+Result<std::string> line_diff_or_why(const Call& call, const Sides& sides,
+                                     const PathChange& change) {
+  auto text = line_diff(call, sides, change);
+  if (text) {
+    if (text->size() <= kLineDiffTextMax) return text;
+    text->resize(text->rfind('\n', kLineDiffTextMax) + 1);
+    *text += "(cut off: more than 8 MiB of differences)\n";
+    return text;
+  }
+  const Errc code = text.error().code;
+  if (code != Errc::kCorrupt && code != Errc::kBlockMissing) return text;
+  return "(damaged: " + text.error().to_string() + ")\n";
+}
+
 Result<Reply> run_diff(const Call& call) {
-  Sides sides;
-  TRY_ASSIGN(sides.before, committed_view(call, "from"));
-  TRY_ASSIGN(sides.after, committed_view(call, "to"));
+  TRY_ASSIGN(Page page, page_of(call));
+  const Sides& sides = page.sides;
   TRY_ASSIGN(auto filters, call.paths("paths"));
   TRY_ASSIGN(bool lines, call.flag("lines"));
-  TRY_ASSIGN(std::uint64_t skip, call.number("skip"));
   TRY_ASSIGN(auto changes, diff_views(call.engine().blocks(), {*sides.before, *sides.after},
                                       call.engine().data(), filters));
   Json list = Json::array();
   std::uint64_t text_bytes = 0;
-  std::size_t at = std::min<std::size_t>(skip, changes.size());
+  std::size_t at = std::min(page.skip, changes.size());
   for (; at < changes.size() && list.size() < kEntriesMax && text_bytes < kLineDiffTextMax; ++at) {
     Json entry = to_json(changes[at]);
     if (lines) {
-      TRY_ASSIGN(std::string text, line_diff(call, sides, changes[at]));
-      if (text.size() > kLineDiffTextMax) {
-        text.resize(kLineDiffTextMax);
-        text += "\n(cut off: more than 8 MiB of differences)\n";
-      }
+      TRY_ASSIGN(std::string text, line_diff_or_why(call, sides, changes[at]));
       text_bytes += text.size();
       if (!text.empty()) entry["lines"] = std::move(text);
     }
+    text_bytes += changes[at].path.size() + changes[at].from_path.size();
     list.push_back(std::move(entry));
   }
   Json reply{{"changes", std::move(list)}, {"total", changes.size()}};
-  if (at < changes.size()) reply["next"] = at;
+  if (at < changes.size()) reply["next"] = page_token(sides, at);
   return make_reply(reply);
 }
 
-Json paths_json(const std::vector<Bytes>& paths) {
+void add_paths(Json& reply, const std::string& name, const std::vector<Bytes>& paths) {
+  constexpr std::size_t kPathsMax = 10'000;
+  constexpr std::size_t kPathBytesMax = 512 * kKiB;  // as \xNN at most four times that
   Json list = Json::array();
-  for (const Bytes& path : paths) list.push_back("/" + encode_path(path));
-  return list;
+  std::size_t bytes = 0;
+  for (const Bytes& path : paths) {
+    bytes += path.size();
+    if (list.size() == kPathsMax || bytes > kPathBytesMax) break;
+    list.push_back("/" + encode_path(path));
+  }
+  reply[name] = std::move(list);
+  reply[name + "_count"] = paths.size();
 }
 
 Result<Reply> run_restore_lines(const Call& call, const Manifest& snapshot,
-                                const std::vector<std::string>& paths, bool dry_run) {
+                                const std::vector<std::string>& wanted) {
+  LineRestoreOptions options;
+  TRY_ASSIGN(options.dry_run, call.flag("dry_run"));
+  TRY_ASSIGN(options.drop_damaged, call.flag("replace_damaged", true));
+  TRY_ASSIGN(auto paths, select_line_files(call.engine(), snapshot, wanted));
   Json files = Json::array();
   for (const std::string& path : paths) {
-    TRY_ASSIGN(LineRestoreResult result, restore_lines(call.engine(), snapshot, path, dry_run));
-    files.push_back({{"path", "/" + encode_path(path)},
-                     {"lines_restored", result.lines_restored},
-                     {"damaged_lines_dropped", result.damaged_lines_dropped},
-                     {"size_before", result.size_before},
-                     {"size_after", result.size_after},
-                     {"before", to_json(result.before)}});
+    TRY_ASSIGN(LineRestoreResult result, restore_lines(call.engine(), snapshot, path, options));
+    Json file{{"path", "/" + encode_path(path)},
+              {"lines_restored", result.lines_restored},
+              {"damaged_lines_dropped", result.damaged_lines_dropped},
+              {"size_before", result.size_before},
+              {"size_after", result.size_after}};
+    if (!options.dry_run) file["before"] = to_json(result.before);
+    files.push_back(std::move(file));
   }
-  return make_reply({{"files", std::move(files)}, {"dry_run", dry_run}});
+  return make_reply({{"files", std::move(files)}, {"dry_run", options.dry_run}});
 }
 
 Result<Reply> run_restore(const Call& call) {
@@ -156,13 +221,13 @@ Result<Reply> run_restore(const Call& call) {
   TRY_ASSIGN(request.dry_run, call.flag("dry_run"));
   TRY_ASSIGN(bool lines, call.flag("lines"));
   if (request.paths.empty()) return fail(Errc::kBadRequest, 0, "restore: no path is given");
-  if (lines) return run_restore_lines(call, snapshot, request.paths, request.dry_run);
+  if (lines) return run_restore_lines(call, snapshot, request.paths);
   TRY_ASSIGN(RestoreResult result, restore_paths(call.engine(), snapshot, request));
-  Json reply{{"restored", paths_json(result.restored)},
-             {"created", paths_json(result.created)},
-             {"removed", paths_json(result.removed)},
-             {"unchanged", result.unchanged},
-             {"dry_run", request.dry_run}};
+  Json reply{{"unchanged", result.unchanged}, {"dry_run", request.dry_run}};
+  add_paths(reply, "restored", result.restored);
+  add_paths(reply, "created", result.created);
+  add_paths(reply, "removed", result.removed);
+  add_paths(reply, "kept", result.kept);
   if (!request.dry_run) reply["before"] = to_json(result.before);
   return make_reply(reply);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <fstream>
 
 namespace amberfs {
@@ -21,6 +22,13 @@ std::uint64_t resident_bytes() {
 
 double ratio(std::uint64_t plain, std::uint64_t stored) {
   return stored == 0 ? 0.0 : static_cast<double>(plain) / static_cast<double>(stored);
+}
+
+const auto kStarted = std::chrono::steady_clock::now();
+
+std::uint64_t uptime_seconds() {
+  const auto age = std::chrono::steady_clock::now() - kStarted;
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(age).count());
 }
 
 // What an administrator should know of, in words; empty when all is well.
@@ -62,6 +70,7 @@ Result<Reply> run_status(const Call& call) {
             {"mount_point", hooks != nullptr ? Json(hooks->mount_point()) : Json()},
             {"server_pid", hooks != nullptr ? Json(::getpid()) : Json()},
             {"keeper_pid", Json()},
+            {"uptime_seconds", hooks != nullptr ? Json(uptime_seconds()) : Json()},
             {"snapshots", std::move(snapshots)}};
   json["live"] = {{"inodes", totals.inode_count},
                   {"logical_bytes", totals.logical_bytes},
@@ -113,6 +122,7 @@ Result<Reply> run_verify(const Call& call) {
                      {"snapshots", report.snapshots},
                      {"nodes", report.nodes},
                      {"extents", report.blocks},
+                     {"damage_count", report.finding_count},
                      {"damage", std::move(damage)}});
 }
 

@@ -22,7 +22,14 @@ class StoreVerifier {
     for (const auto& [file, error] : inspection.damaged) {
       add({.kind = "manifest", .object = file, .what = error.to_string()});
     }
-    TRY(engine_.commit());
+    // A store that cannot commit any more is one to look at all the more.
+    if (Status committed = engine_.commit(); !committed) {
+      add({.kind = "journal",
+           .object = "journal",
+           .snapshot = "live",
+           .what =
+               "what is not in a commit yet was not looked at: " + committed.error().to_string()});
+    }
     const Manifest live = {.root = engine_.head().root};
     TRY(check_tree(live, "live"));
     for (const Manifest& manifest : inspection.good) {
@@ -35,6 +42,7 @@ class StoreVerifier {
 
  private:
   void add(VerifyFinding finding) {
+    ++report_.finding_count;
     if (report_.findings.size() < kFindingsMax) report_.findings.push_back(std::move(finding));
   }
 

@@ -18,7 +18,7 @@
 namespace amberfs {
 
 struct VerifyFinding {
-  std::string kind;          // "frame", "index", "node", "file", "manifest", "inode"
+  std::string kind;          // "frame", "index", "node", "file", "manifest", "inode", "journal"
   std::string object;        // file of the store, or path in a snapshot
   std::string snapshot;      // time of the snapshot, "live", or ""
   std::uint64_t offset = 0;  // byte range of the object that is lost
@@ -27,7 +27,8 @@ struct VerifyFinding {
 };
 
 struct VerifyReport {
-  std::vector<VerifyFinding> findings;
+  std::vector<VerifyFinding> findings;  // the first 10,000
+  std::uint64_t finding_count = 0;
   std::uint64_t snapshots = 0;
   std::uint64_t nodes = 0;
   std::uint64_t blocks = 0;
