@@ -9,6 +9,9 @@ namespace {
 using Json = nlohmann::json;  // keys sorted, so dump() is canonical
 
 constexpr int kFormat = 1;
+// dump() recurses into the text that a file gives it; a manifest is flat, an extension of it may
+// nest a little.
+constexpr int kNestingMax = 16;
 
 std::string canonical(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -58,6 +61,7 @@ class Members {
   void number(const char* key, std::int64_t& target) {
     const auto it = json_.find(key);
     if (it == json_.end() || !it->is_number_integer()) return note(key);
+    if (it->is_number_unsigned() && it->get<std::uint64_t>() > INT64_MAX) return note(key);
     target = it->get<std::int64_t>();
   }
   [[nodiscard]] const std::string& wrong() const { return wrong_; }
@@ -81,11 +85,18 @@ std::string encode_manifest(Manifest& manifest) {
 }
 
 Result<Manifest> decode_manifest(ByteView text) {
-  Json json = Json::parse(text, nullptr, false);
+  bool too_deep = false;
+  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
+    too_deep = too_deep || depth > kNestingMax;
+    return !too_deep;  // what is refused is not built
+  };
+  Json json = Json::parse(text, keep, false);
+  if (too_deep) return corrupt("nested too deep");
   if (!json.is_object()) return corrupt("not JSON");
   if (json.value("amberfs", Json()) != "snapshot") return corrupt("not a manifest");
   const Json format = json.value("format", Json());
   if (!format.is_number_integer()) return corrupt("no format");
+  if (format < kFormat) return corrupt("no such format");
   if (format > kFormat) return fail(Errc::kNewerFormat, 0, "read a snapshot's manifest");
 
   const Json checksum = json.value("checksum", Json());

@@ -28,12 +28,14 @@ Result<NodeView> NodeView::parse(BlockData block) {
   const auto version = d.u8();
   NodeView node;
   node.level_ = d.u8();
-  d.u16();
+  const auto reserved = d.u16();
   node.count_ = d.u32();
   if (!d.ok() || magic != kMagic) return corrupt("not a node");
   if (version > kVersion) return fail(Errc::kNewerFormat, 0, "read a tree node");
+  if (version != kVersion || reserved != 0) return corrupt("impossible header");
   if (node.level_ > kLevelMax) return corrupt("impossible level");
-  if (node.count_ == 0 || node.count_ > (bytes.size() - kHeaderSize) / 4 - 1) {
+  // Room for n + 1 offsets, or the reads below would leave the block.
+  if (node.count_ == 0 || node.count_ >= (bytes.size() - kHeaderSize) / 4) {
     return corrupt("impossible entry count");
   }
   const std::size_t first = kHeaderSize + 4 * (node.count_ + 1);
@@ -94,6 +96,21 @@ Result<NodeView> read_node(Blocks& blocks, const BlockId& id, int level) {
   }
   if (level >= 0 && node->level() != static_cast<unsigned>(level)) {
     return fail(Errc::kCorrupt, 0, "read a tree node: wrong level", id.to_hex());
+  }
+  return node;
+}
+
+Result<NodeView> read_child(Blocks& blocks, const NodeView& parent, std::size_t i,
+                            std::optional<ByteView> after) {
+  const BlockId id = parent.child(i);
+  TRY_ASSIGN(NodeView node, read_node(blocks, id, static_cast<int>(parent.level()) - 1));
+  if (node.last_key() != parent.entry(i).key) {
+    return fail(Errc::kCorrupt, 0, "read a tree node: its last key is not what its parent says",
+                id.to_hex());
+  }
+  if (after && node.entry(0).key <= *after) {
+    return fail(Errc::kCorrupt, 0, "read a tree node: its keys reach into the node before it",
+                id.to_hex());
   }
   return node;
 }

@@ -7,18 +7,20 @@
 //   5           1             level: 0 is a leaf
 //   6           2             reserved, 0
 //   8           4             entry count n, never 0
-//   12          4 * (n + 1)   offset of each entry from the node's start; the last is the node's
-//   size 12+4(n+1)   …             entries: key size (u16), key, value
+//   12          4 * (n + 1)   offset of each entry from the node's start; last, the node's size
+//   12+4(n+1)   …             entries: key size (u16), key, value
 //
 // In a leaf the value is the map's value; above, the key is the last key of a child and the value
-// is the child's id (32 bytes). Keys strictly ascend. Threads: a NodeView is an immutable value
-// that shares the block. Errors:  kCorrupt, kNewerFormat: everything is checked once, in parse(),
-// so that the accessors
-//          need no checks.
+// is the child's id (32 bytes). Keys strictly ascend.
+// Threads: a NodeView is an immutable value that shares the block.
+// Errors:  kCorrupt, kNewerFormat: everything is checked once, in parse(), so that the accessors
+//          need no checks. What only a parent can tell is checked by read_child().
+// Format:  docs/format/node.md.
 #pragma once
 
 #include "blockstore/blocks.h"
 
+#include <optional>
 #include <vector>
 
 namespace amberfs {
@@ -50,6 +52,12 @@ class NodeView {
 
 // Reads and parses a node; its level must be `level` unless that is negative. An error names it.
 [[nodiscard]] Result<NodeView> read_node(Blocks& blocks, const BlockId& id, int level);
+
+// Reads child `i` and holds it to what its parent says: one level below, its last key the one the
+// parent gives, all its keys above `after` (the last key of what stands before it; nullopt: there
+// is nothing). Without that a search would miss entries.
+[[nodiscard]] Result<NodeView> read_child(Blocks& blocks, const NodeView& parent, std::size_t i,
+                                          std::optional<ByteView> after);
 
 // Collects entries in key order and encodes them.
 class NodeBuilder {

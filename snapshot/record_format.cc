@@ -70,6 +70,7 @@ Bytes range_end(Ino ino, Tag tag) {
 }
 
 Bytes dirent_key_after(Ino directory, std::uint64_t cookie) {
+  if (cookie == UINT64_MAX) return range_end(directory, Tag::kDirent);
   return std::move(key_head(directory, Tag::kDirent).be64(cookie + 1)).take();
 }
 

@@ -11,11 +11,10 @@
 //   (ino, DIRENT, hash(name), name)                  child ino, child type; the hash is the readdir
 //                                                    cookie
 //   (ino, EXTENT, end)                               Extent. Keyed by its END offset (exclusive),
-//   as
-//                                                    in bcachefs: the first key above an offset is
-//                                                    the extent that covers it or the next one, so
-//                                                    every lookup is a forward seek. What no extent
-//                                                    covers is a hole (zeros).
+//                                                    as in bcachefs: the first key above an offset
+//                                                    is the extent that covers it or the next one,
+//                                                    so every lookup is a forward seek. What no
+//                                                    extent covers is a hole (zeros).
 //   (0, ORPHAN, ino)                                 empty: unlinked but still open
 //
 // Ino 0 is no inode; ino 1 is the root directory; numbers are never reused.
@@ -102,7 +101,7 @@ constexpr std::size_t kKeySizeMax = 8 + 1 + 8 + kNameSizeMax;
 [[nodiscard]] Bytes dirent_key(Ino directory, ByteView name);
 [[nodiscard]] Bytes extent_key(Ino ino, std::uint64_t end);
 [[nodiscard]] Bytes orphan_key(Ino ino);
-// The first key of a (ino, tag) range; prefix_end() is the first key behind it.
+// The first key of a (ino, tag) range; range_end() is the first key behind it.
 [[nodiscard]] Bytes range_begin(Ino ino, Tag tag);
 [[nodiscard]] Bytes range_end(Ino ino, Tag tag);
 // Where a readdir that stopped at `cookie` goes on: the first dirent key with hash > cookie.

@@ -8,9 +8,10 @@
 // Once a node holds kSizeMin bytes, an entry ends it with probability 1/kEntriesPerBorder, decided
 // by a hash of its level and key: the size beyond the minimum is geometric, on average
 // kEntriesPerBorder entries (about 64 * 90 bytes = 5.6 KiB for leaves, 64 * 55 = 3.4 KiB above), so
-// a node has about 7.5 KiB. kSizeMax ends it in any case (reached by e^-5 of the nodes). The level
-// is hashed in because the keys above are last keys of nodes: their hashes are no longer random.
-// Source: prolly trees of noms and dolt.
+// a node has about 7.5 KiB. kSizeMax ends it in any case (reached by e^-5 of the nodes); only the
+// entry that reaches it may go beyond, by as much as that one entry is large. The level is hashed
+// in because the keys above are last keys of nodes: their hashes are no longer random. Source:
+// prolly trees of noms and dolt.
 #pragma once
 
 #include "blockstore/base/hash.h"

@@ -137,8 +137,11 @@ std::optional<std::int64_t> parse_time(std::string_view text, std::int64_t now_n
     const int hour = in.digits(2);
     if (!in.accept(":")) return std::nullopt;
     const int minute = in.digits(2);
-    const int second = in.accept(":") ? in.digits(2) : 0;
-    if (in.accept(".")) nanoseconds = in.fraction();
+    int second = 0;
+    if (in.accept(":")) {
+      second = in.digits(2);
+      if (in.accept(".")) nanoseconds = in.fraction();
+    }
     if (hour > 23 || minute > 59 || second > 60) return std::nullopt;
     seconds += hour * 3600 + minute * 60 + second;
   }

@@ -15,15 +15,16 @@ Status TreeCursor::start() {
 
 Status TreeCursor::descend() {
   const Step& parent = path_.back();
-  const BlockId id = parent.node.child(parent.index);
-  TRY_ASSIGN(NodeView node, read_node(blocks_, id, static_cast<int>(parent.node.level()) - 1));
-  // What the parent says of its children must be true, or a search would miss entries.
-  if (node.last_key() != parent.node.entry(parent.index).key) {
-    return fail(Errc::kCorrupt, 0, "read a tree node: its last key is not what its parent says",
-                id.to_hex());
-  }
-  path_.push_back({std::move(node), id, 0});
+  TRY_ASSIGN(NodeView node, read_child(blocks_, parent.node, parent.index, key_before()));
+  path_.push_back({std::move(node), parent.node.child(parent.index), 0});
   return ok();
+}
+
+std::optional<ByteView> TreeCursor::key_before() const {
+  for (auto step = path_.rbegin(); step != path_.rend(); ++step) {
+    if (step->index > 0) return step->node.entry(step->index - 1).key;
+  }
+  return std::nullopt;
 }
 
 Status TreeCursor::to_leaf() {
@@ -47,7 +48,8 @@ Status TreeCursor::seek(ByteView key) {
 }
 
 Status TreeCursor::seek_node(ByteView key, unsigned lowest) {
-  TRY(start());
+  if (!valid()) TRY(start());
+  while (path_.size() > 1 && node().last_key() < key) path_.pop_back();
   while (valid() && lowest_level() > lowest) {
     Step& step = path_.back();
     step.index = std::min(step.node.lower_bound(key), step.node.count() - 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // TreeCursor: a place in a tree, as the path of nodes from the root down to it. Nodes below the
 // path are read only when an entry of a leaf is asked for, so that diff can step over a whole
-// subtree without reading it. Threads: one thread; the nodes it holds stay alive with it.
+// subtree without reading it.
+// Threads: one thread; the nodes it holds stay alive with it.
 #pragma once
 
 #include "snapshot/map_reader.h"
@@ -24,8 +25,9 @@ class TreeCursor final : public Cursor {
   // ---- for diff and apply. Level 0 is the leaves.
   // To the first subtree of the tree: the root itself, nothing below it read yet.
   [[nodiscard]] Status start();
-  // At the node of level `lowest` that would hold `key` (the last one when all keys are lower),
-  // with its ancestors; nothing below is read.
+  // Forward to the node of level `lowest` that would hold `key` (the last one when all keys are
+  // lower), with its ancestors; nothing below is read. From where the cursor stands, so that a
+  // sweep over many keys reads each node once; `key` must lie behind what skip() has passed.
   [[nodiscard]] Status seek_node(ByteView key, unsigned lowest);
   // The lowest level whose node is on the path.
   [[nodiscard]] unsigned lowest_level() const { return path_.back().node.level(); }
@@ -49,6 +51,8 @@ class TreeCursor final : public Cursor {
   };
   [[nodiscard]] NodeEntry leaf() const { return path_.back().node.entry(path_.back().index); }
   [[nodiscard]] Status to_leaf();
+  // The last key before the child that the path points to; nullopt at the tree's left edge.
+  [[nodiscard]] std::optional<ByteView> key_before() const;
 
   Blocks& blocks_;
   BlockId root_;

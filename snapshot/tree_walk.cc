@@ -5,26 +5,43 @@
 namespace amberfs {
 namespace {
 
-// Recursion is as deep as the tree: a node's level is checked to be one below its parent's.
-Status walk(Blocks& blocks, const BlockId& id, int level, const NodeVisitor& visitor) {
-  if (!visitor.enter(id)) return ok();
-  const auto node = read_node(blocks, id, level);
-  if (!node) return visitor.damaged(id, node.error());
-  for (std::size_t i = 0; i < node->count(); ++i) {
-    if (node->level() == 0) {
-      const NodeEntry entry = node->entry(i);
-      TRY(visitor.entry(entry.key, entry.value));
-    } else {
-      TRY(walk(blocks, node->child(i), static_cast<int>(node->level()) - 1, visitor));
-    }
+class Walk {
+ public:
+  Walk(Blocks& blocks, const NodeVisitor& visitor) : blocks_(blocks), visitor_(visitor) {}
+
+  Status root(const BlockId& id) {
+    if (!visitor_.enter(id)) return ok();
+    const auto node = read_node(blocks_, id, -1);
+    return node ? inside(*node, std::nullopt) : visitor_.damaged(id, node.error());
   }
-  return ok();
-}
+
+ private:
+  // `after`: the last key before the node. Recursion is as deep as the tree, NodeView::kLevelMax at
+  // most: read_child() holds each level to be one below its parent's.
+  Status inside(const NodeView& node, std::optional<ByteView> after) {
+    for (std::size_t i = 0; i < node.count(); ++i) {
+      const NodeEntry entry = node.entry(i);
+      TRY(node.level() == 0 ? visitor_.entry(entry.key, entry.value) : child(node, i, after));
+      after = entry.key;
+    }
+    return ok();
+  }
+
+  Status child(const NodeView& parent, std::size_t i, std::optional<ByteView> after) {
+    const BlockId id = parent.child(i);
+    if (!visitor_.enter(id)) return ok();
+    const auto node = read_child(blocks_, parent, i, after);
+    return node ? inside(*node, after) : visitor_.damaged(id, node.error());
+  }
+
+  Blocks& blocks_;
+  const NodeVisitor& visitor_;
+};
 
 }  // namespace
 
 Status walk_tree(Blocks& blocks, const BlockId& root, const NodeVisitor& visitor) {
-  return root.is_zero() ? ok() : walk(blocks, root, -1, visitor);
+  return root.is_zero() ? ok() : Walk(blocks, visitor).root(root);
 }
 
 }  // namespace amberfs

@@ -129,11 +129,11 @@ Result<Tree> Tree::apply(std::span<const Change> changes) const {
     TRY_ASSIGN(NodeView root, read_node(*blocks_, root_, -1));
     root_level = static_cast<int>(root.level());
   }
-  std::vector<Change> edits(changes.begin(), changes.end());
-  for (int level = 0; !edits.empty(); ++level) {
+  std::vector<Change> from_below;
+  for (int level = 0; !changes.empty(); ++level) {
     const bool above_root = level > root_level;
     LevelEditor editor(*blocks_, above_root ? BlockId{} : root_, static_cast<unsigned>(level));
-    TRY_ASSIGN(Edits above, editor.apply(edits));
+    TRY_ASSIGN(Edits above, editor.apply(changes));
     if (level < root_level) {
       editor.drop_unchanged(above);
     } else {
@@ -146,7 +146,8 @@ Result<Tree> Tree::apply(std::span<const Change> changes) const {
         return Tree(*blocks_, root);
       }
     }
-    edits = to_changes(std::move(above));
+    from_below = to_changes(std::move(above));
+    changes = from_below;
   }
   return *this;
 }
