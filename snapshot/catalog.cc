@@ -20,6 +20,11 @@ constexpr std::size_t kIdPrefixMin = 4;
 constexpr std::size_t kNameSizeMaximum = 128;
 constexpr std::int64_t kNsPerMillisecond = 1'000'000;
 
+// Rounded down, as format_time() does.
+std::int64_t to_ms(std::int64_t time_ns) {
+  return time_ns / kNsPerMillisecond - (time_ns % kNsPerMillisecond < 0 ? 1 : 0);
+}
+
 // 20261120T103305.123Z: format_time() without - and :, which look odd in file names.
 std::string compact_time(std::int64_t time_ns) {
   std::string text = format_time(time_ns);
@@ -77,9 +82,10 @@ Result<std::unique_ptr<Catalog>> Catalog::open(Io& io, const std::string& direct
     // Anything else is not ours, or was being written when the power went: replace_file() leaves
     // NAME.new behind.
     auto entry = parse_file_name(file.name);
-    if (!entry) continue;
+    if (!entry || file.is_directory) continue;
     entry->path = directory + "/" + file.name;
-    catalog->entries_[entry->sequence] = std::move(entry);
+    const auto [it, is_new] = catalog->entries_.try_emplace(entry->sequence, entry);
+    if (!is_new) catalog->doubles_.push_back(entry->path);
   }
   return catalog;
 }
@@ -94,7 +100,7 @@ std::shared_ptr<Catalog::Entry> Catalog::parse_file_name(std::string_view name) 
   if (!sequence || !time || !is_hex(id)) return nullptr;
   auto entry = std::make_shared<Entry>();
   entry->sequence = *sequence;
-  entry->time_ms = *time / kNsPerMillisecond;
+  entry->time_ms = to_ms(*time);
   entry->id_prefix = id;
   return entry;
 }
@@ -108,7 +114,8 @@ Status Catalog::load(Entry& entry) {
     error.object = entry.path;
     return fail(std::move(error));
   }
-  if (manifest->sequence != entry.sequence || !manifest->id.starts_with(entry.id_prefix)) {
+  if (manifest->sequence != entry.sequence || to_ms(manifest->time_ns) != entry.time_ms ||
+      !manifest->id.starts_with(entry.id_prefix)) {
     return fail(Errc::kCorrupt, 0, "read a snapshot's manifest: it is not the one its name says",
                 entry.path);
   }
@@ -136,21 +143,59 @@ Status Catalog::check_name(std::string_view name) {
   return ok();
 }
 
+// A damaged manifest is passed over: nothing can be found by its name any more. A disk error or a
+// lack of memory is not, as it may hide the name for now only.
+Result<std::shared_ptr<Catalog::Entry>> Catalog::find_by_name(std::string_view name,
+                                                              Error* damaged) {
+  for (const auto& [sequence, entry] : entries_) {
+    if (Status status = load(*entry); !status) {
+      const Errc code = status.error().code;
+      if (code != Errc::kCorrupt && code != Errc::kNewerFormat) return fail(status.error());
+      *damaged = std::move(status).error();
+    } else if (entry->manifest->name == name) {
+      return entry;
+    }
+  }
+  return std::shared_ptr<Entry>();
+}
+
+Status Catalog::check_free(const Manifest& manifest) {
+  if (entries_.contains(manifest.sequence)) {
+    return fail(Errc::kBadRequest, 0, "add a snapshot: its sequence is taken",
+                "#" + std::to_string(manifest.sequence));
+  }
+  if (manifest.name.empty()) return ok();
+  Error ignored;
+  TRY_ASSIGN(const auto named, find_by_name(manifest.name, &ignored));
+  if (named) return fail(Errc::kSnapshotNameTaken, 0, "name a snapshot", manifest.name);
+  return ok();
+}
+
+Status Catalog::check_writable(const Manifest& manifest) {
+  const auto name = file_name(manifest);
+  const auto back = parse_file_name(name);
+  if (back && back->sequence == manifest.sequence && back->time_ms == to_ms(manifest.time_ns)) {
+    return ok();
+  }
+  return fail(Errc::kBadRequest, 0, "add a snapshot: its file name could not be read back", name);
+}
+
 Status Catalog::add(Manifest& manifest) {
   if (!manifest.name.empty()) TRY(check_name(manifest.name));
   MutexLock lock(mu_);
-  if (!manifest.name.empty()) {
-    for (const auto& [sequence, entry] : entries_) {
-      // A damaged manifest may have had the name; it cannot be found by it any more.
-      if (load(*entry) && entry->manifest->name == manifest.name) {
-        return fail(Errc::kSnapshotNameTaken, 0, "name a snapshot", manifest.name);
-      }
-    }
-  }
+  TRY(check_free(manifest));
   const std::string text = encode_manifest(manifest);
+  // What could not be read back must not be promised.
+  auto back = decode_manifest(text);
+  if (!back) return fail(Errc::kBadRequest, 0, "add a snapshot: " + back.error().tried);
+  manifest = *std::move(back);
+  TRY(check_writable(manifest));
+  if (text.size() > kManifestSizeMax) {
+    return fail(Errc::kBadRequest, 0, "add a snapshot: its reason is too long");
+  }
   auto entry = std::make_shared<Entry>();
   entry->sequence = manifest.sequence;
-  entry->time_ms = manifest.time_ns / kNsPerMillisecond;
+  entry->time_ms = to_ms(manifest.time_ns);
   entry->id_prefix = manifest.id.substr(0, kIdDigits);
   entry->path = directory_ + "/" + file_name(manifest);
   entry->manifest = manifest;
@@ -181,14 +226,21 @@ Result<Catalog::Inspection> Catalog::inspect() {
       inspection.damaged.emplace_back(entry->path, std::move(manifest).error());
     }
   }
+  for (const std::string& path : doubles_) {
+    inspection.damaged.emplace_back(
+        path,
+        Error{Errc::kCorrupt, 0, "read a snapshot's manifest: another has its sequence", path});
+  }
   return inspection;
 }
 
 Result<Manifest> Catalog::resolve(std::string_view snap) {
   MutexLock lock(mu_);
   if (snap == "latest" || snap.starts_with("latest~")) return resolve_latest(snap);
-  for (const auto& [sequence, entry] : entries_) {
-    if (load(*entry) && !snap.empty() && entry->manifest->name == snap) return *entry->manifest;
+  Error damaged;
+  if (check_name(snap)) {  // else nothing can be called that, and no manifest need be read
+    TRY_ASSIGN(const auto named, find_by_name(snap, &damaged));
+    if (named) return *named->manifest;
   }
   if (snap.starts_with('#')) {
     const auto sequence = parse_number(snap.substr(1));
@@ -203,7 +255,10 @@ Result<Manifest> Catalog::resolve(std::string_view snap) {
     const auto found = newest_at(*time);
     if (found) return loaded(found);
   }
-  return no_such(snap);
+  if (damaged.object.empty()) return no_such(snap);
+  return fail(Errc::kNoSuchSnapshot, 0,
+              "find a snapshot (" + damaged.object + " is damaged and may be the one)",
+              std::string(snap));
 }
 
 Result<Manifest> Catalog::resolve_latest(std::string_view snap) {
@@ -235,7 +290,7 @@ Result<std::shared_ptr<Catalog::Entry>> Catalog::find_by_id(std::string_view pre
 
 std::shared_ptr<Catalog::Entry> Catalog::newest_at(std::int64_t time_ns) {
   // In milliseconds, as listings show them, so that the time shown names the snapshot itself.
-  const std::int64_t time_ms = time_ns / kNsPerMillisecond;
+  const std::int64_t time_ms = to_ms(time_ns);
   for (auto it = entries_.rbegin(); it != entries_.rend(); ++it) {
     if (it->second->time_ms <= time_ms) return it->second;
   }

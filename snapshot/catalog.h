@@ -7,7 +7,8 @@
 //          is not visible to anyone.
 // Threads: every method from any thread.
 // Owns:    nothing on disk but the directory's files; borrows Io.
-// Errors:  kNoSuchSnapshot, kAmbiguousSnapshot, kSnapshotNameTaken, kBadSnapshotName, kCorrupt.
+// Errors:  kNoSuchSnapshot, kAmbiguousSnapshot, kSnapshotNameTaken, kBadSnapshotName, kCorrupt;
+//          kBadRequest for a manifest that could not be read back or whose sequence is taken.
 #pragma once
 
 #include "blockstore/base/io.h"
@@ -25,11 +26,14 @@ class Catalog {
   [[nodiscard]] static Result<std::unique_ptr<Catalog>> open(Io& io, const std::string& directory);
   ~Catalog();
 
-  // Writes the manifest; fills in its id. The name must be free and valid.
+  // Writes the manifest; fills in its id, and gives its texts the form they have on disk (valid
+  // UTF-8). The name must be free and valid, the sequence never used before. After an error the
+  // snapshot may still be there when the catalog is opened again (as after any failed sync).
   [[nodiscard]] Status add(Manifest& manifest);
   // In order of sequence. A manifest that cannot be read is an error naming its file.
   [[nodiscard]] Result<std::vector<Manifest>> list();
-  // Damaged manifests apart from the good ones: what list() would refuse over.
+  // Damaged manifests apart from the good ones: what list() would refuse over, and files that claim
+  // the sequence of another one.
   struct Inspection {
     std::vector<Manifest> good;
     std::vector<std::pair<std::string, Error>> damaged;  // file, why
@@ -37,7 +41,8 @@ class Catalog {
   [[nodiscard]] Result<Inspection> inspect();
 
   // SNAP: `latest`, `latest~N`, an exact name, an id prefix of at least 4 hex digits, a sequence
-  // written `#N`, or a time (the newest snapshot at or before it), tried in this order.
+  // written `#N`, or a time (the newest snapshot at or before it), tried in this order. When a
+  // damaged manifest may be the one meant by a name, the error says so.
   [[nodiscard]] Result<Manifest> resolve(std::string_view snap);
   [[nodiscard]] Result<Manifest> by_sequence(std::uint64_t sequence);
   // The newest at or before the instant; kNoSuchSnapshot when all are later.
@@ -54,6 +59,11 @@ class Catalog {
   struct Entry;
   Catalog(Io& io, std::string directory);
   [[nodiscard]] static std::shared_ptr<Entry> parse_file_name(std::string_view name);
+  [[nodiscard]] static Status check_writable(const Manifest& manifest);
+  [[nodiscard]] Status check_free(const Manifest& manifest) REQUIRES(mu_);
+  // The snapshot of that name, or null. `*damaged`: a manifest that may have had it.
+  [[nodiscard]] Result<std::shared_ptr<Entry>> find_by_name(std::string_view name, Error* damaged)
+      REQUIRES(mu_);
   [[nodiscard]] Status load(Entry& entry) REQUIRES(mu_);
   [[nodiscard]] Result<Manifest> loaded(const std::shared_ptr<Entry>& entry) REQUIRES(mu_);
   [[nodiscard]] Result<Manifest> resolve_latest(std::string_view snap) REQUIRES(mu_);
@@ -64,6 +74,8 @@ class Catalog {
   std::string directory_;
   Mutex mu_;
   std::map<std::uint64_t, std::shared_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by sequence
+  // Files that claim the sequence of an entry: kept off, as it is a view's number in node ids.
+  std::vector<std::string> doubles_ GUARDED_BY(mu_);
 };
 
 }  // namespace amberfs
