@@ -110,6 +110,74 @@ TEST_F(CatalogTest, NamesAreUniqueAndCannotBeTakenForSomethingElse) {
   EXPECT_TRUE(Catalog::check_name("before-upgrade_2.0"));
 }
 
+TEST_F(CatalogTest, SequenceIsNeverGivenOutTwice) {
+  const Manifest one = add(1);
+  Manifest again = one;
+  again.time_ns += kMillisecond;
+  const auto taken = catalog_->add(again);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::kBadRequest);
+  reopen();
+  EXPECT_EQ(catalog_->by_sequence(1)->id, one.id);
+}
+
+TEST_F(CatalogTest, FileThatClaimsTheSequenceOfAnotherIsReported) {
+  const Manifest one = add(1);
+  const auto first = std::filesystem::directory_iterator(dir_.path())->path();
+  const auto twin = dir_ / "000000000001-20261120T103399.000Z-0123456789abcdef.json";
+  std::filesystem::copy_file(first,
+                             dir_ / "000000000001-20301120T103307.000Z-0123456789abcdef.json");
+  std::filesystem::copy_file(first, twin);  // no time, so no manifest's name
+  reopen();
+  EXPECT_EQ(catalog_->by_sequence(1)->id, one.id);
+  const auto inspection = catalog_->inspect();
+  ASSERT_TRUE(inspection);
+  EXPECT_EQ(inspection->good.size(), 1U);
+  ASSERT_EQ(inspection->damaged.size(), 1U);
+  EXPECT_THAT(inspection->damaged[0].first, HasSubstr("20301120"));
+}
+
+TEST_F(CatalogTest, ManifestUnderTheNameOfAnotherTimeIsRefused) {
+  add(1);
+  const auto file = std::filesystem::directory_iterator(dir_.path())->path();
+  std::string name = file.filename().string();
+  name.replace(13, 4, "2031");
+  std::filesystem::rename(file, dir_ / name);
+  reopen();
+  const auto found = catalog_->resolve("latest");
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, Errc::kCorrupt);
+  EXPECT_THAT(found.error().to_string(), HasSubstr(name));
+}
+
+TEST_F(CatalogTest, WhatCouldNotBeReadBackIsNotAdded) {
+  Manifest manifest;
+  manifest.sequence = 0;
+  EXPECT_FALSE(catalog_->add(manifest));
+  manifest.sequence = 1'000'000'000'000;  // a digit too many for a file's name
+  EXPECT_FALSE(catalog_->add(manifest));
+  manifest.sequence = 1;
+  manifest.time_ns = INT64_MIN;  // before the years that can be written
+  EXPECT_FALSE(catalog_->add(manifest));
+  manifest.time_ns = kTime;
+  manifest.reason = std::string(2 * kMiB, 'r');
+  EXPECT_FALSE(catalog_->add(manifest));
+  EXPECT_TRUE(std::filesystem::is_empty(dir_.path()));
+  EXPECT_EQ(catalog_->count(), 0U);
+}
+
+TEST_F(CatalogTest, TextThatIsNoUtf8IsTheSameBeforeAndAfterReopening) {
+  Manifest manifest;
+  manifest.sequence = 1;
+  manifest.time_ns = kTime;
+  manifest.reason = "caf\xe9";
+  ASSERT_TRUE(catalog_->add(manifest));
+  EXPECT_EQ(manifest.reason, "caf\xef\xbf\xbd");
+  EXPECT_EQ(catalog_->by_sequence(1)->reason, manifest.reason);
+  reopen();
+  EXPECT_EQ(catalog_->by_sequence(1)->reason, manifest.reason);
+}
+
 TEST_F(CatalogTest, DirectoryNamesAreExact) {
   const Manifest one = add(1);
   EXPECT_EQ(catalog_->by_time_name(format_time(one.time_ns))->sequence, 1U);
@@ -131,6 +199,10 @@ TEST_F(CatalogTest, DamagedManifestIsNamedAndTheOthersStay) {
   EXPECT_THAT(listed.error().to_string(), HasSubstr(victim.string()));
   EXPECT_EQ(resolve("two"), 2U);
   EXPECT_EQ(resolve("latest"), 2U);
+  const auto by_name = catalog_->resolve("one");
+  ASSERT_FALSE(by_name);
+  EXPECT_EQ(by_name.error().code, Errc::kNoSuchSnapshot);
+  EXPECT_THAT(by_name.error().to_string(), HasSubstr(victim.string())) << "it may be the one";
   const auto inspection = catalog_->inspect();
   ASSERT_TRUE(inspection);
   EXPECT_EQ(inspection->good.size(), 1U);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/manifest.h"
 
+#include "tests/support/seed.h"
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace amberfs {
 namespace {
@@ -75,11 +79,57 @@ TEST(Manifest, NewerFormatIsRefusedAsSuch) {
 }
 
 TEST(Manifest, HostileTextIsRefused) {
-  for (const char* text : {"", "{", "[]", "null", "{}", R"({"amberfs":"snapshot"})",
-                           R"({"amberfs":"snapshot","format":"1"})",
-                           R"({"amberfs":"snapshot","format":1,"checksum":5})"}) {
+  for (const char* text :
+       {"", "{", "[]", "null", "{}", R"({"amberfs":"snapshot"})",
+        R"({"amberfs":"snapshot","format":"1"})", R"({"amberfs":"snapshot","format":0})",
+        R"({"amberfs":"snapshot","format":-1})", R"({"amberfs":["snapshot"],"format":1})",
+        R"({"amberfs":"snapshot","format":1,"checksum":5})"}) {
     EXPECT_FALSE(decode_manifest(text)) << text;
   }
+}
+
+TEST(Manifest, DeepNestingIsRefusedAndDoesNotExhaustTheStack) {
+  for (const std::string open : {"[", "{\"a\":"}) {
+    std::string text = R"({"amberfs":"snapshot","checksum":"","format":1,"x":)";
+    for (int i = 0; i < 200'000; ++i) text += open;
+    EXPECT_FALSE(decode_manifest(text));
+    for (int i = 0; i < 200'000; ++i) text += open == "[" ? "]" : "}";
+    EXPECT_FALSE(decode_manifest(text + "}"));
+  }
+}
+
+TEST(Manifest, MembersThatAreMissingOrOfAnotherTypeAreNamed) {
+  Manifest manifest = example();
+  const std::string good = encode_manifest(manifest);
+  // A whole manifest but for one member: checksum and id are made to fit.
+  const auto error_without = [&](const std::string& member, const char* value) {
+    nlohmann::json json = nlohmann::json::parse(good);
+    json.erase("id");
+    json.erase("checksum");
+    if (value == nullptr) {
+      json.erase(member);
+    } else {
+      json[member] = nlohmann::json::parse(value);
+    }
+    const auto hash = [&json] {
+      const Sha256 digest = sha256(json.dump());
+      return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+    };
+    json["id"] = hash();
+    json["checksum"] = hash();
+    const auto read = decode_manifest(json.dump());
+    return read ? "" : read.error().to_string();
+  };
+  for (const char* member :
+       {"sequence", "time_ns", "root", "name", "reason", "kind", "previous", "inodes",
+        "logical_bytes", "changed_bytes", "stored_bytes", "journal_seq"}) {
+    EXPECT_THAT(error_without(member, nullptr), ::testing::HasSubstr(member));
+    EXPECT_THAT(error_without(member, "[]"), ::testing::HasSubstr(member));
+  }
+  EXPECT_THAT(error_without("time_ns", "9223372036854775808"), ::testing::HasSubstr("time_ns"));
+  EXPECT_THAT(error_without("inodes", "-1"), ::testing::HasSubstr("inodes"));
+  EXPECT_THAT(error_without("root", "\"abc\""), ::testing::HasSubstr("root"));
+  EXPECT_EQ(error_without("signature", "{\"key\":[1,2]}"), "") << "unknown members are kept";
 }
 
 TEST(TimeText, FormatsInUtcWithMilliseconds) {
@@ -102,11 +152,39 @@ TEST(TimeText, ParsesWhatItFormatsAndShorterForms) {
 }
 
 TEST(TimeText, RefusesWhatIsNoTime) {
-  for (const char* text :
-       {"", "yesterday", "2026", "2026-13-01", "2026-02-30", "2026-11-20T", "2026-11-20T25:00",
-        "2026-11-20T10", "2026-11-20T10:33:05.", "2026-11-20T10:33:05Zx", "now-", "now-5", "now-5y",
-        "now--5s", "99999999999999999999-01-01", "2026-11-20T10:33+99:00"}) {
+  for (const char* text : {"",
+                           "yesterday",
+                           "2026",
+                           "2026-13-01",
+                           "2026-02-30",
+                           "2026-11-20T",
+                           "2026-11-20T25:00",
+                           "2026-11-20T10",
+                           "2026-11-20T10:33:05.",
+                           "2026-11-20T10:33:05Zx",
+                           "now-",
+                           "now-5",
+                           "now-5y",
+                           "now--5s",
+                           "99999999999999999999-01-01",
+                           "2026-11-20T10:33+99:00",
+                           "2026-11-20T10:33.5",
+                           "1677-12-31",
+                           "2262-01-01",
+                           "2026-11-20T10:60",
+                           "2026-11-20T10:33:61",
+                           "2026-1-2"}) {
     EXPECT_FALSE(parse_time(text, 0)) << text;
+  }
+}
+
+TEST(TimeText, EveryMillisecondItFormatsIsParsedBack) {
+  std::mt19937_64 random(testing::test_seed());
+  constexpr std::int64_t kLast = 9'200'000'000'000'000'000;
+  std::uniform_int_distribution<std::int64_t> any(-kLast, kLast);
+  for (int i = 0; i < 20'000; ++i) {
+    const std::int64_t ms = any(random) / 1'000'000;
+    EXPECT_EQ(parse_time(format_time(ms * 1'000'000), 0), ms * 1'000'000);
   }
 }
 

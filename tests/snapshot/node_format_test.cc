@@ -79,6 +79,41 @@ TEST(NodeFormat, EveryBitFlipAndTruncationIsSurvived) {
   EXPECT_GT(refused, 300);
 }
 
+Bytes header(std::uint32_t count) {
+  return Bytes("ABND\x01\0\0\0", 8) +
+         Bytes({static_cast<char>(count), static_cast<char>(count >> 8),
+                static_cast<char>(count >> 16), static_cast<char>(count >> 24)});
+}
+
+// The first offset is right for the count, but there is no table: it would be read far outside.
+TEST(NodeFormat, CountsWithoutRoomForTheirOffsetsAreRefused) {
+  for (std::size_t rest = 0; rest < 12; ++rest) {
+    Bytes bytes = header(0x100000) + Bytes("\x10\0\x40\0\0\0\0\0\0\0\0\0", 12);
+    bytes.resize(12 + rest);
+    EXPECT_FALSE(parse(bytes)) << rest;
+  }
+  for (const std::uint32_t count :
+       {0U, 1U, 2U, 0x3FFFFFFEU, 0x3FFFFFFFU, 0x7FFFFFFFU, 0xFFFFFFFFU}) {
+    for (std::size_t size = 12; size < 24; ++size) {
+      EXPECT_FALSE(parse(header(count) + Bytes(size - 12, '\0'))) << count << " " << size;
+    }
+  }
+}
+
+TEST(NodeFormat, VersionsAndReservedBytesAreHeldTo) {
+  const auto code = [](std::size_t at, char value) {
+    Bytes bytes = example_leaf();
+    bytes[at] = value;
+    const auto node = parse(bytes);
+    return node ? Errc::kPosix : node.error().code;
+  };
+  EXPECT_EQ(code(4, 2), Errc::kNewerFormat);
+  EXPECT_EQ(code(4, 0), Errc::kCorrupt);
+  EXPECT_EQ(code(5, 33), Errc::kCorrupt);
+  EXPECT_EQ(code(6, 1), Errc::kCorrupt);
+  EXPECT_EQ(code(7, 1), Errc::kCorrupt);
+}
+
 TEST(NodeFormat, KeysOutOfOrderAreRefused) {
   NodeBuilder builder(0);
   builder.add("b", "1");

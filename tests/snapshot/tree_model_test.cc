@@ -60,63 +60,100 @@ Bytes random_value(std::mt19937& random) {
   return Bytes(size, static_cast<char>('a' + random() % 26));
 }
 
-TEST_F(TreeModel, EveryReadAgreesAfterRandomBatches) {
-  std::mt19937 random(testing::test_seed());
-  for (int round = 0; round < 12; ++round) {
-    const int universe = round % 3 == 0 ? 20 : 2000;
+// Nodes of two entries: a few hundred of these make a tree as deep as millions of short ones do.
+Bytes long_key(std::mt19937& random, int universe) {
+  const unsigned number = static_cast<unsigned>(random()) % static_cast<unsigned>(universe);
+  return extent_key(1, number) + Bytes(16 * kKiB + number % 7, 'k');
+}
+
+class TreeBatches : public TreeModel {
+ protected:
+  using MakeKey = Bytes (*)(std::mt19937&, int);
+  using Edits = std::map<Bytes, std::optional<Bytes>>;
+  struct Course {
+    MakeKey key = random_key;
+    int universe = 2000;
+    unsigned batch_max = 3000;
+  };
+
+  static Edits random_edits(std::mt19937& random, const Course& course, int batch) {
+    Edits edits;
+    const std::size_t size = random() % (batch % 5 == 0 ? course.batch_max : 30) + 1;
+    const bool mostly_deletes = batch % 7 == 6;
+    for (std::size_t i = 0; i < size; ++i) {
+      const bool put = random() % 10 < (mostly_deletes ? 1U : 7U);
+      edits[course.key(random, course.universe)] =
+          put ? std::optional(random_value(random)) : std::nullopt;
+    }
+    return edits;
+  }
+  static std::optional<Bytes> find(const Model& model, const Bytes& key) {
+    const auto it = model.find(key);
+    return it == model.end() ? std::optional<Bytes>() : it->second;
+  }
+  void expect_same_searches(const Tree& tree, const Model& model, const std::vector<Bytes>& keys) {
+    for (const Bytes& key : keys) {
+      const auto got = tree.get(key);
+      ASSERT_TRUE(got) << got.error().to_string();
+      ASSERT_EQ(*got, find(model, key));
+      auto cursor = tree.cursor();
+      ASSERT_TRUE(cursor->seek(key));
+      const auto bound = model.lower_bound(key);
+      ASSERT_EQ(cursor->valid(), bound != model.end());
+      if (cursor->valid()) {
+        ASSERT_EQ(cursor->key(), bound->first);
+      }
+    }
+  }
+  void expect_same_diff(const Tree& before, const Tree& after, const Edits& edits,
+                        const Model& model_before, const Model& model) {
+    std::map<Bytes, std::pair<std::optional<Bytes>, std::optional<Bytes>>> found;
+    decltype(found) expected;
+    ASSERT_TRUE(diff_trees(blocks_, before.root(), after.root(),
+                           [&](ByteView key, auto old_value, auto new_value) -> Status {
+                             found.try_emplace(Bytes(key), old_value, new_value);
+                             return ok();
+                           }));
+    for (const auto& [key, value] : edits) {
+      const auto old_value = find(model_before, key);
+      const auto new_value = find(model, key);
+      if (old_value != new_value) expected[key] = {old_value, new_value};
+    }
+    ASSERT_EQ(found, expected);
+  }
+  void run(std::mt19937& random, const Course& course) {
     Model model;
     Tree tree = empty();
     for (int batch = 0; batch < 25; ++batch) {
-      std::map<Bytes, std::optional<Bytes>> edits;
-      const std::size_t size = random() % (batch % 5 == 0 ? 3000 : 30) + 1;
-      const bool mostly_deletes = batch % 7 == 6;
-      for (std::size_t i = 0; i < size; ++i) {
-        const Bytes key = random_key(random, universe);
-        const bool put = random() % 10 < (mostly_deletes ? 1U : 7U);
-        edits[key] = put ? std::optional(random_value(random)) : std::nullopt;
-      }
+      const Edits edits = random_edits(random, course, batch);
       const Tree before = tree;
       const Model model_before = model;
       tree = apply(tree, edits);
       for (const auto& [key, value] : edits) {
-        if (value) {
-          model[key] = *value;
-        } else {
-          model.erase(key);
-        }
+        model.erase(key);
+        if (value) model[key] = *value;
       }
       ASSERT_NO_FATAL_FAILURE(expect_same(tree, model)) << "batch " << batch;
       ASSERT_EQ(tree.root(), build(model).root()) << "history shows in the root";
-      for (int i = 0; i < 50; ++i) {
-        const Bytes key = random_key(random, universe);
-        const auto got = tree.get(key);
-        ASSERT_TRUE(got);
-        const auto it = model.find(key);
-        ASSERT_EQ(*got, it == model.end() ? std::optional<Bytes>() : it->second);
-        auto cursor = tree.cursor();
-        ASSERT_TRUE(cursor->seek(key));
-        const auto bound = model.lower_bound(key);
-        ASSERT_EQ(cursor->valid(), bound != model.end());
-        if (cursor->valid()) {
-          ASSERT_EQ(cursor->key(), bound->first);
-        }
-      }
-      std::map<Bytes, std::pair<std::optional<Bytes>, std::optional<Bytes>>> found;
-      ASSERT_TRUE(diff_trees(blocks_, before.root(), tree.root(),
-                             [&](ByteView key, auto old_value, auto new_value) -> Status {
-                               found.try_emplace(Bytes(key), old_value, new_value);
-                               return ok();
-                             }));
-      decltype(found) expected;
-      for (const auto& [key, value] : edits) {
-        const auto a = model_before.find(key);
-        const auto b = model.find(key);
-        const auto old_value = a == model_before.end() ? std::optional<Bytes>() : a->second;
-        const auto new_value = b == model.end() ? std::optional<Bytes>() : b->second;
-        if (old_value != new_value) expected[key] = {old_value, new_value};
-      }
-      ASSERT_EQ(found, expected);
+      std::vector<Bytes> keys(50);
+      for (Bytes& key : keys) key = course.key(random, course.universe);
+      ASSERT_NO_FATAL_FAILURE(expect_same_searches(tree, model, keys));
+      ASSERT_NO_FATAL_FAILURE(expect_same_diff(before, tree, edits, model_before, model));
     }
+  }
+};
+
+TEST_F(TreeBatches, EveryReadAgreesAfterRandomBatches) {
+  std::mt19937 random(testing::test_seed());
+  for (int round = 0; round < 12; ++round) {
+    ASSERT_NO_FATAL_FAILURE(run(random, {.universe = round % 3 == 0 ? 20 : 2000}));
+  }
+}
+
+TEST_F(TreeBatches, EveryReadAgreesInDeepTreesOfSmallNodes) {
+  std::mt19937 random(testing::test_seed());
+  for (int round = 0; round < 4; ++round) {
+    ASSERT_NO_FATAL_FAILURE(run(random, {.key = long_key, .universe = 250, .batch_max = 250}));
   }
 }
 
@@ -168,23 +205,62 @@ TEST_F(TreeModel, DeletingEverythingGivesTheEmptyTree) {
   EXPECT_EQ(one.root(), build({*model.begin()}).root()) << "the root is a leaf again";
 }
 
-TEST_F(TreeModel, FewChangesReadAndWriteFewNodes) {
-  Model model = numbered(100'000);
-  const Tree tree = build(model);
-  std::map<Bytes, std::optional<Bytes>> edits;
-  for (Ino i = 0; i < 10; ++i) edits[inode_key(1 + i * 9973)] = "changed";
-  blocks_.puts = blocks_.gets = blocks_.new_blocks = 0;
-  const Tree changed = apply(tree, edits);
+class LargeTree : public TreeModel {
+ protected:
+  static constexpr unsigned kEntries = 400'000;
+  void SetUp() override {
+    std::vector<Change> changes;
+    changes.reserve(kEntries);
+    for (Ino ino = 1; ino <= kEntries; ++ino) {
+      changes.push_back({inode_key(ino), Bytes(80, static_cast<char>('a' + ino % 26))});
+    }
+    auto built = empty().apply(changes);
+    ASSERT_TRUE(built) << built.error().to_string();
+    tree_ = *built;
+  }
+  Tree change_every(Ino step) {
+    std::map<Bytes, std::optional<Bytes>> edits;
+    for (Ino ino = 1; ino <= kEntries; ino += step) edits[inode_key(ino)] = "changed";
+    edits_ = edits.size();
+    blocks_.puts = blocks_.gets = blocks_.new_blocks = 0;
+    return apply(tree_, edits);
+  }
+  std::size_t diff_with(const Tree& changed) {
+    std::size_t found = 0;
+    blocks_.gets = 0;
+    EXPECT_TRUE(diff_trees(blocks_, tree_.root(), changed.root(), [&](auto, auto, auto) -> Status {
+      ++found;
+      return ok();
+    }));
+    return found;
+  }
+
+  Tree tree_ = empty();
+  std::size_t edits_ = 0;
+};
+
+TEST_F(LargeTree, FewChangesReadAndWriteFewNodes) {
+  const Tree changed = change_every(40'000);
+  ASSERT_EQ(edits_, 10U);
   EXPECT_LE(blocks_.new_blocks, 60U);
-  EXPECT_LE(blocks_.gets, 200U);
-  blocks_.gets = 0;
-  int found = 0;
-  ASSERT_TRUE(diff_trees(blocks_, tree.root(), changed.root(), [&](auto, auto, auto) -> Status {
-    ++found;
-    return ok();
-  }));
-  EXPECT_EQ(found, 10);
+  EXPECT_LE(blocks_.puts, 60U);
+  EXPECT_LE(blocks_.gets, 90U);
+  EXPECT_EQ(diff_with(changed), 10U);
   EXPECT_LE(blocks_.gets, 100U) << "equal subtrees are not read";
+}
+
+TEST_F(LargeTree, ScatteredBatchIsOneSweepAndNotAPathForEachChange) {
+  const Tree changed = change_every(40);
+  ASSERT_EQ(edits_, 10'000U);
+  // Each node that is rewritten is read once, and little else.
+  EXPECT_LE(blocks_.gets, blocks_.puts + blocks_.puts / 10 + 50);
+  EXPECT_EQ(diff_with(changed), 10'000U);
+}
+
+TEST_F(LargeTree, GetReadsOneNodeOfEachLevel) {
+  blocks_.gets = 0;
+  for (Ino ino = 1; ino <= 1000; ++ino) ASSERT_TRUE(*tree_.get(inode_key(ino * 397)));
+  EXPECT_LE(blocks_.gets, 3000U);
 }
 
 TEST_F(TreeModel, ChangingNothingGivesTheSameTree) {

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The worked examples of docs/format/records.md and manifest.md (that of node.md is in
+// node_format_test.cc), and the root of a known map: it changes with any byte of records, nodes or
+// borders, and such a change would cut every store off from what it shares with its past.
+#include "snapshot/manifest.h"
+#include "snapshot/record_format.h"
+#include "snapshot/tree.h"
+#include "tests/support/memory_blocks.h"
+
+#include <gtest/gtest.h>
+
+namespace amberfs {
+namespace {
+
+TEST(FormatGolden, KeysAreAsDocumented) {
+  EXPECT_EQ(to_hex(inode_key(258)), "000000000000010201");
+  EXPECT_EQ(to_hex(parent_key(258, 1, "app.log")),
+            "000000000000010202"
+            "0000000000000001"
+            "6170702e6c6f67");
+  EXPECT_EQ(to_hex(xattr_key(258, "user.a")),
+            "000000000000010203"
+            "757365722e61");
+  EXPECT_EQ(to_hex(target_key(258)), "000000000000010204");
+  EXPECT_EQ(to_hex(dirent_key(1, "app.log")),
+            "000000000000000105"
+            "32cf9768b079326a"
+            "6170702e6c6f67");
+  EXPECT_EQ(to_hex(extent_key(258, 4096)),
+            "000000000000010206"
+            "0000000000001000");
+  EXPECT_EQ(to_hex(orphan_key(258)),
+            "000000000000000010"
+            "0000000000000102");
+}
+
+TEST(FormatGolden, ValuesAreAsDocumented) {
+  InodeRecord inode;
+  inode.mode = 0100644;
+  inode.uid = 1000;
+  inode.gid = 4;
+  inode.nlink = 1;
+  inode.size_bytes = 4096;
+  inode.atime = {1, 2};
+  inode.mtime = {3, 4};
+  inode.ctime = {-1, 999'999'999};
+  inode.btime = {5, 6};
+  EXPECT_EQ(to_hex(encode(inode)),
+            "01"
+            "a4810000"
+            "e8030000"
+            "04000000"
+            "01000000"
+            "0010000000000000"
+            "0100000000000000"
+            "02000000"
+            "0300000000000000"
+            "04000000"
+            "ffffffffffffffff"
+            "ffc99a3b"
+            "0500000000000000"
+            "06000000"
+            "0000000000000000"
+            "00000000");
+  EXPECT_EQ(to_hex(encode(Dirent{258, 8})),
+            "0201000000000000"
+            "08");
+  Extent extent;
+  extent.length = 4096;
+  extent.ends_at_cut = true;
+  extent.block = BlockId{sha256("block")};
+  extent.block_offset = 512;
+  EXPECT_EQ(to_hex(encode(extent)),
+            "01"
+            "01"
+            "00100000"
+            "496aca80e4d8f29fb8e8cd816c3afb48d3f103970b3a2ee1600c08ca67326dee"
+            "00020000");
+}
+
+TEST(FormatGolden, ManifestIsAsDocumented) {
+  Manifest manifest;
+  manifest.sequence = 7;
+  manifest.time_ns = 1'795'170'785'123'456'789;
+  manifest.root = BlockId{sha256("root")};
+  manifest.name = "before-upgrade";
+  manifest.reason = "kernel 6.18";
+  manifest.kind = "manual";
+  manifest.previous_id = "";
+  manifest.totals = {10, 20};
+  manifest.changed_bytes = 30;
+  manifest.stored_bytes = 40;
+  manifest.journal_seq = 50;
+  EXPECT_EQ(encode_manifest(manifest), R"({
+  "amberfs": "snapshot",
+  "changed_bytes": 30,
+  "checksum": "537973e396709081b906099009bc58beeb92b4003094af1c93000ce8d29f254d",
+  "format": 1,
+  "id": "9dfa7e474694d0409f3e62f506cb0c72c4e4d609dc6599a9019f6266f9497027",
+  "inodes": 10,
+  "journal_seq": 50,
+  "kind": "manual",
+  "logical_bytes": 20,
+  "name": "before-upgrade",
+  "previous": "",
+  "reason": "kernel 6.18",
+  "root": "4813494d137e1631bba301d5acab6e7bb7aa74ce1185d456565ef51d737677b2",
+  "sequence": 7,
+  "stored_bytes": 40,
+  "time": "2026-11-20T10:33:05.123Z",
+  "time_ns": 1795170785123456789
+}
+)");
+}
+
+TEST(FormatGolden, RootOfAKnownMapNeverChanges) {
+  testing::MemoryBlocks blocks;
+  std::vector<Change> changes;
+  for (Ino ino = 1; ino <= 50'000; ++ino) {
+    InodeRecord inode;
+    inode.size_bytes = ino * 7919;
+    changes.push_back({inode_key(ino), encode(inode)});
+    if (ino % 1000 == 0) changes.push_back({xattr_key(ino, "user.large"), Bytes(ino, 'x')});
+  }
+  const auto tree = Tree(blocks, BlockId{}).apply(changes);
+  ASSERT_TRUE(tree) << tree.error().to_string();
+  EXPECT_EQ(tree->root().to_hex(),
+            "edfa18d5497dfd80e7dcf59ba81fb7ce775d7d641fbc6b990bb8033bd641788a");
+}
+
+}  // namespace
+}  // namespace amberfs
