@@ -96,8 +96,10 @@ Status Engine::recover() {
   TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", config_.journal, head.journal,
                                      [this](const Batch& batch, const Appended&) {
                                        live_->replay(batch);
+                                       applied_requests_.replayed(batch);
                                        return ok();
                                      }));
+  applied_requests_.ready();
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
   return ok();
@@ -108,8 +110,21 @@ void Engine::start_background() {
   journal_sync_ = std::thread([this] { journal_sync_loop(); });
 }
 
-Status Engine::close() {
-  if (std::exchange(closed_, true)) return ok();
+Status Engine::begin_mount(RequestMarks& marks) {
+  live_->set_marks(&marks);
+  applied_requests_.forget();
+  Batch marker(OpKind::kMount);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  marker.set_time_ns(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  TRY(journal_->append(marker));
+  return ok();
+}
+
+void Engine::take_over_mount(RequestMarks& marks) {
+  live_->set_marks(&marks);
+}
+
+void Engine::stop_background() {
   {
     MutexLock lock(background_mu_);
     stopping_ = true;
@@ -117,13 +132,27 @@ Status Engine::close() {
   }
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
-  // Every step is tried even when one before it failed: a failed commit still leaves the journal.
-  Status committed = live_->dirty() ? commit() : ok();
+}
+
+// Every step is tried even when one before it failed: a failed commit still leaves the journal.
+Status Engine::close_parts(Status before) {
   Status journal_closed = journal_->close();
   Status blocks_closed = blocks_->close();
-  TRY(std::move(committed));
+  TRY(std::move(before));
   TRY(std::move(journal_closed));
   return blocks_closed;
+}
+
+Status Engine::close() {
+  if (std::exchange(closed_, true)) return ok();
+  stop_background();
+  return close_parts(live_->dirty() ? commit() : ok());
+}
+
+Status Engine::close_for_successor() {
+  if (std::exchange(closed_, true)) return ok();
+  stop_background();
+  return close_parts(ok());
 }
 
 Head Engine::head() {

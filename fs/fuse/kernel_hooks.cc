@@ -24,12 +24,10 @@ Status start_writing_out(const MountPlace& place) {
   TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
   // EINTR comes from a request that a program had interrupted; its pages are written again.
   constexpr int kAttempts = 10;
-  for (int attempt = 1; ::syncfs(root.fd()) != 0; ++attempt) {
-    if (errno != EINTR || attempt == kAttempts) {
-      return fail(errc_for(errno), errno, "syncfs", place.path);
-    }
+  for (int attempt = 1;; ++attempt) {
+    Status synced = root.sync_file_system();
+    if (synced || synced.error().sys_errno != EINTR || attempt == kAttempts) return synced;
   }
-  return ok();
 }
 
 // fdatasync() waits for the answers to all writes of a file, on every kernel.
@@ -37,10 +35,7 @@ Status write_out_file(Edge& edge, Ino ino) {
   auto file = ThroughMount::open(edge.fs, edge.place, ino, O_RDONLY);
   if (!file && file.error().code == Errc::kNoSuchPath) return ok();  // an orphan: in no snapshot
   if (!file) return fail(std::move(file).error());
-  if (::fdatasync(file->fd()) != 0) {
-    return fail(errc_for(errno), errno, "fdatasync", "inode " + std::to_string(ino));
-  }
-  return ok();
+  return file->sync_data();
 }
 
 std::string read_link(const std::string& path) {
@@ -71,7 +66,7 @@ std::string first_line(const std::string& path) {
 // (measured on 6.18); so files that are open for writing are waited for one by one. (Closing a
 // file waits, too: no other file can have dirty pages.)
 Status KernelHooks::flush_kernel() {
-  const std::vector<Ino> writers = edge_.writers.inos();
+  const std::vector<Ino> writers = edge_.open_files.written();
   if (writers.empty()) return ok();
   TRY(start_writing_out(edge_.place));
   for (const Ino ino : writers) TRY(write_out_file(edge_, ino));
@@ -162,7 +157,7 @@ void PageTimer::run() {
       if (!stopping_) wake_.wait_for(mu_, kEvery);
       if (stopping_) return;
     }
-    if (edge_.writers.empty()) continue;
+    if (!edge_.open_files.has_writers()) continue;
     if (Status started = start_writing_out(edge_.place); !started) {
       log_warning("write out the kernel's pages: {}", started.error().to_string());
     }
