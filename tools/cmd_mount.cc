@@ -209,7 +209,8 @@ Result<int> run(Options options) {
   }
   options.mount_options = rest;
   TRY(parse_mount_options(rest, mount_options));
-  options.directory = plain_directory(options.directory.empty() ? options.store : options.directory);
+  options.directory =
+      plain_directory(options.directory.empty() ? options.store : options.directory);
   if (options.recover) {
     TRY(recover_mount(options.directory));
     return kDone;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// amberfs serve: a server as the keeper starts it; nobody else should. Works on descriptors that are
-// open already (fs/fuse/mount_state_layout.h).
+// amberfs serve: a server as the keeper starts it; nobody else should. Works on descriptors that
+// are open already (fs/fuse/mount_state_layout.h).
 //
 //   helper process → engine (recovery) → take over the mount → "ready" → serve
 //     … until unmounted: close the store, exit 0
@@ -157,19 +157,19 @@ Result<int> serve(const Options& options) {
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
   HandOver hand_over(*engine);
   std::unique_ptr<FuseMount> mount;
-  TRY_ASSIGN(mount, FuseMount::serve_mounted(
-                        *engine, mount_options,
-                        {.device_fd = kDeviceFd,
-                         .state_fd = kStateFd,
-                         .real_mount_point = options.directory,
-                         .helper = std::move(helper),
-                         .supervision = {.keeper_pid = ::getppid(),
-                                         .life = options.life,
-                                         .binary = own,
-                                         .last_death = options.last_death,
-                                         .hand_over = [&](const std::string& binary) {
-                                           return hand_over.begin(*mount, binary);
-                                         }}}));
+  TRY_ASSIGN(mount,
+             FuseMount::serve_mounted(*engine, mount_options,
+                                      {.device_fd = kDeviceFd,
+                                       .state_fd = kStateFd,
+                                       .real_mount_point = options.directory,
+                                       .helper = std::move(helper),
+                                       .supervision = {.keeper_pid = ::getppid(),
+                                                       .life = options.life,
+                                                       .binary = own,
+                                                       .last_death = options.last_death,
+                                                       .hand_over = [&](const std::string& binary) {
+                                                         return hand_over.begin(*mount, binary);
+                                                       }}}));
   Status served = ok();
   {
     TRY_ASSIGN(auto control, ControlServer::start(*engine, options.store));

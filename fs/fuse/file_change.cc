@@ -27,11 +27,9 @@ class FileChange::Holder {
  public:
   // `look` is a second opening, to look at the file while the calls through `file` are held.
   Holder(HeldFiles& held, Ino inode, ThroughMount file, ThroughMount look)
-      : ino(inode),
-        held_(held),
-        file_(std::move(file)),
-        look_(std::move(look)),
-        thread_([this] { run(); }) {}
+      : ino(inode), held_(held), file_(std::move(file)), look_(std::move(look)), thread_([this] {
+          run();
+        }) {}
   ~Holder() {
     proceed({});
     held_.abandon(ino);

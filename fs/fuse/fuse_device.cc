@@ -38,11 +38,14 @@ Result<std::string> read_init(int fd, const std::string& mount_point) {
   do {
     got = ::read(fd, buffer.data(), buffer.size());
   } while (got < 0 && (errno == EINTR || errno == EAGAIN));
-  if (got < 0) return fail(Errc::kMountFailed, errno, "read the kernel's first request", mount_point);
+  if (got < 0)
+    return fail(Errc::kMountFailed, errno, "read the kernel's first request", mount_point);
   fuse_in_header header{};
-  if (got >= static_cast<ssize_t>(sizeof header)) std::memcpy(&header, buffer.data(), sizeof header);
+  if (got >= static_cast<ssize_t>(sizeof header))
+    std::memcpy(&header, buffer.data(), sizeof header);
   if (header.opcode != FUSE_INIT) {
-    return fail(Errc::kMountFailed, 0, "mount: the kernel's first request is not INIT", mount_point);
+    return fail(Errc::kMountFailed, 0, "mount: the kernel's first request is not INIT",
+                mount_point);
   }
   return std::string(buffer.data(), static_cast<std::size_t>(got));
 }

@@ -6,7 +6,6 @@
 #include "fs/fuse/raw_request.h"
 
 #include <linux/fuse.h>
-
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -17,8 +16,8 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstdarg>
 #include <csignal>
+#include <cstdarg>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -185,7 +184,8 @@ Status FuseSession::start(FuseDevice device, const MountOptions& options) {
   if (got > 0) fuse_session_process_buf(session_, &request);
   std::free(request.mem);
   if (got <= 0 || fuse_session_exited(session_) != 0) {
-    return fail(Errc::kMountFailed, -std::min(got, 0), "agree with the kernel on", edge_.place.path);
+    return fail(Errc::kMountFailed, -std::min(got, 0), "agree with the kernel on",
+                edge_.place.path);
   }
   edge_.agreed = true;
   return ok();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// MountHelper: a process that uses the mount on the server's behalf. A thread that waits for its own
-// server cannot be killed, and a server with such a thread could not be replaced when it dies: it
-// would keep the store's lock. So the server never calls its own mount; this process does. When the
-// server is gone, what waits here is answered by the next one, and then the helper ends.
+// MountHelper: a process that uses the mount on the server's behalf. A thread that waits for its
+// own server cannot be killed, and a server with such a thread could not be replaced when it dies:
+// it would keep the store's lock. So the server never calls its own mount; this process does. When
+// the server is gone, what waits here is answered by the next one, and then the helper ends.
 //
 //   server ──control socket: "here is a new channel"──→ helper ──fork──→ a process for each channel
 //          ──channel: one call after another, one open file at most───→

@@ -19,8 +19,7 @@ constexpr std::size_t kInitSizeMax = 256;
 constexpr std::size_t kCarriedMax = 4096;
 constexpr std::size_t kSlotsAt = kRequestSlotsAt;
 constexpr std::size_t kOpenAt = 1024 * 1024;
-constexpr std::size_t kSize =
-    kOpenAt + MountState::kOpenFilesMax * sizeof(MountState::OpenEntry);
+constexpr std::size_t kSize = kOpenAt + MountState::kOpenFilesMax * sizeof(MountState::OpenEntry);
 
 static_assert(kSlotsAt + MountState::kSlots * sizeof(MountState::Slot) <= kOpenAt);
 static_assert(sizeof(fuse_in_header) == MountState::kRequestHeadSize);

@@ -5,7 +5,8 @@
 //
 // A file handle (fuse_file_info::fh) names its entry:
 //   63         40 39        8 7     0
-//   [generation ][entry      ][flags]     generation: a release that comes twice closes nothing else
+//   [generation ][entry      ][flags]     generation: a release that comes twice closes nothing
+//   else
 //
 // Threads: every method from any thread.
 // Owns:    the counts; borrows the state of the mount, where the entries stand.

@@ -36,7 +36,9 @@ class ThroughMount {
   // The root directory.
   [[nodiscard]] static Result<ThroughMount> open_root(const MountPlace& place);
   ThroughMount(ThroughMount&& other) noexcept
-      : helper_(other.helper_), channel_(std::move(other.channel_)), what_(std::move(other.what_)),
+      : helper_(other.helper_),
+        channel_(std::move(other.channel_)),
+        what_(std::move(other.what_)),
         caller_(other.caller_) {}
   ThroughMount& operator=(ThroughMount&&) = delete;
   ~ThroughMount();

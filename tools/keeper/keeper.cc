@@ -376,9 +376,10 @@ int set_up(int argc, char** argv) {
   static char life_name[] = "--life";
   static char last_name[] = "--last";
   if (argc < 3 || argc - 2 + 5 > kArgumentsMax) {
-    std::fputs("usage: amberfs-keeper MOUNT-POINT BINARY ARGUMENT...\n"
-               "Started by amberfs mount; it holds the mount while servers come and go.\n",
-               stderr);
+    std::fputs(
+        "usage: amberfs-keeper MOUNT-POINT BINARY ARGUMENT...\n"
+        "Started by amberfs mount; it holds the mount while servers come and go.\n",
+        stderr);
     return 2;
   }
   keeper.mount_point = argv[1];
