@@ -37,6 +37,12 @@ Json problems(Engine& engine, const DiskSpace& disk) {
   if (auto broken = engine.journal().broken()) list.push_back(broken->to_string());
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
+  if (const MountHooks* hooks = engine.hooks()) {
+    const pid_t keeper = hooks->supervision().keeper_pid;
+    if (keeper != 0 && ::getppid() != keeper) {
+      list.push_back("the keeper is gone: if the server dies now, the mount dies with it");
+    }
+  }
   constexpr std::uint64_t kLowSpace = 256 * kMiB;
   if (disk.available_bytes < std::min(kLowSpace, disk.total_bytes / 20)) {
     list.push_back("the store's disk is nearly full: " + std::to_string(disk.available_bytes) +
