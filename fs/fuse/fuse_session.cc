@@ -6,6 +6,7 @@
 #include "fs/fuse/raw_request.h"
 
 #include <linux/fuse.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -31,7 +32,7 @@ constexpr unsigned kRequestSizeMax = kMiB;  // of reads and writes; also what li
 constexpr unsigned kReadAheadKiB = 1024;
 // Requests that the kernel makes on its own account (read-ahead, late writes) at the same time.
 constexpr unsigned kBackgroundMax = 256;
-constexpr unsigned kThreadsMax = 128;
+constexpr unsigned kThreadsMax = 64;  // each has a buffer of kRequestSizeMax
 constexpr unsigned kIdleThreadsMax = 16;
 
 // ---- what the kernel and the server agree on
@@ -79,6 +80,17 @@ ssize_t read_saved_init(const Edge& edge, std::span<char> buffer) {
   return static_cast<ssize_t>(init.size());
 }
 
+// When a server is killed just while the kernel hands it a request, the kernel finishes, unless it
+// first had to bring in a page of the buffer: that it refuses a dying process, and fails the request
+// with EIO. So the pages are there before, and stay.
+void make_present(char* buffer, std::size_t size) {
+  thread_local const char* present = nullptr;
+  if (present == buffer) return;
+  std::memset(buffer, 0, size);
+  (void)::mlock(buffer, size);  // where it is not allowed: as long as memory is not short
+  present = buffer;
+}
+
 // The head of the request lands in memory that outlives this server, the rest where libfuse wants
 // it.
 ssize_t read_device(int fd, void* buffer, std::size_t size, void* data) {
@@ -87,6 +99,7 @@ ssize_t read_device(int fd, void* buffer, std::size_t size, void* data) {
   if (!edge.agreed) return read_saved_init(edge, {static_cast<char*>(buffer), size});
   MountState::Slot& slot = edge.state.slot();
   char* const target = static_cast<char*>(buffer);
+  make_present(target, size);
   const iovec parts[2] = {{slot.head, kHead}, {target + kHead, size - kHead}};
   const ssize_t got = ::readv(fd, parts, 2);
   if (got <= 0) return got;
