@@ -16,7 +16,7 @@ namespace {
 class FileJournal final : public Journal {
  public:
   FileJournal(Io& io, const std::string& directory, const JournalOptions& options)
-      : pool_(io, directory, options) {}
+      : pool_(io, directory, options), options_(options) {}
   ~FileJournal() override { pool_.stop(); }
 
   [[nodiscard]] Status recover(const JournalPosition& from, const ReplayVisitor& visit);
@@ -47,6 +47,7 @@ class FileJournal final : public Journal {
   std::unexpected<Error> break_with(const Error& cause, const char* tried);
 
   SegmentPool pool_;
+  const JournalOptions options_;
 
   Mutex append_mu_;
   // The segment that is written to. Null until the first append of this life of the journal.
@@ -158,6 +159,11 @@ Status FileJournal::make_room(std::uint64_t record_size) {
 
 Status FileJournal::write_record(std::span<const ByteView> parts) {
   Status status = tail_->file->pwritev(parts, position_.offset);
+  // The segment's blocks are allocated, but some disks still need room to write to them.
+  const bool no_space = !status && status.error().code == Errc::kNoSpace;
+  if (no_space && options_.make_room && options_.make_room()) {
+    status = tail_->file->pwritev(parts, position_.offset);
+  }
   if (status) {
     failed_write_ = false;
     return ok();

@@ -17,11 +17,11 @@
 // Format:     docs/FORMAT.md#journal.
 #pragma once
 
-#include <functional>
-#include <memory>
-
 #include "blockstore/base/io.h"
 #include "fs/batch.h"
+
+#include <functional>
+#include <memory>
 
 namespace amberfs {
 
@@ -29,6 +29,9 @@ struct JournalOptions {
   std::uint64_t segment_size_bytes = 64 * kMiB;
   std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
   bool prepare_ahead = true;             // a thread makes the next segment ready in time
+  // Called when the disk has no place for a segment or a record: true when room was made, and it is
+  // tried once more. May be called with locks of the journal held, so it takes none but its own.
+  std::function<bool()> make_room = {};
 };
 
 // A place between two records.

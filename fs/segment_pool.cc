@@ -69,12 +69,20 @@ Result<SegmentPtr> SegmentPool::take(std::uint64_t number, std::uint64_t record_
   const std::uint64_t size_min = SegmentHeader::kRecordsOffset + record_size;
   SegmentPtr segment = std::exchange(ahead_, nullptr);
   if (!segment || segment->number != number || segment->size_bytes < size_min) {
-    TRY_ASSIGN(segment, prepare(number, std::max(options_.segment_size_bytes, size_min)));
+    TRY_ASSIGN(segment, prepare_or_make_room(number, size_min));
   }
   taken_ = number;
   MutexLock lock(mu_);
   segments_.emplace(number, segment);
   return segment;
+}
+
+Result<SegmentPtr> SegmentPool::prepare_or_make_room(std::uint64_t number, std::uint64_t size_min) {
+  const std::uint64_t size = std::max(options_.segment_size_bytes, size_min);
+  Result<SegmentPtr> segment = prepare(number, size);
+  const bool no_space = !segment && segment.error().code == Errc::kNoSpace;
+  if (!no_space || !options_.make_room || !options_.make_room()) return segment;
+  return prepare(number, size);
 }
 
 Result<SegmentPtr> SegmentPool::prepare(std::uint64_t number, std::uint64_t size_bytes) {

@@ -48,6 +48,10 @@ class SegmentPool {
  private:
   [[nodiscard]] Result<SegmentPtr> prepare(std::uint64_t number, std::uint64_t size_bytes)
       REQUIRES(prepare_mu_);
+  // At least `size_min` bytes.
+  [[nodiscard]] Result<SegmentPtr> prepare_or_make_room(std::uint64_t number,
+                                                        std::uint64_t size_min)
+      REQUIRES(prepare_mu_);
   [[nodiscard]] std::optional<std::string> pop_spare();
   [[nodiscard]] std::string path_of(std::uint64_t number) const;
   void retire(const Segment& segment) REQUIRES(mu_);

@@ -45,12 +45,17 @@ Status truncate_at_open(fuse_req_t request, Ino ino) {
 
 // The handle of a file that FileSystem::open() has counted.
 void fill_handle(Edge& edge, Ino ino, bool exact, fuse_file_info& file) {
+  const bool writes = opens_for_writing(file.flags);
+  const bool direct = exact || (writes && edge.space_gate.opens_direct());
   file.fh = exact ? std::uint64_t{kHandleExact} : 0;
-  file.direct_io = exact ? 1 : 0;
+  file.direct_io = direct ? 1 : 0;
   file.keep_cache = 1;  // all changes go through this server
-  if (!opens_for_writing(file.flags)) return;
+  if (!writes) return;
   file.fh |= kHandleWrites;
   edge.writers.add(ino);
+  if (direct) return;
+  file.fh |= kHandleCached;
+  edge.space_gate.add_cached_writer(ino);
 }
 
 Status open_live(fuse_req_t request, Ino ino, fuse_file_info& file) {
@@ -73,6 +78,7 @@ Status open_node(fuse_req_t request, NodeId node, fuse_file_info& file) {
 
 void close_live(Edge& edge, Ino ino, const fuse_file_info& file) {
   if ((file.fh & kHandleWrites) != 0) edge.writers.remove(ino);
+  if ((file.fh & kHandleCached) != 0) edge.space_gate.remove_cached_writer(ino);
   release_quietly(edge, ino);
 }
 

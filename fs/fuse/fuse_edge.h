@@ -3,7 +3,7 @@
 // (snapshots), and results become replies. Every handler is: decode → call → reply.
 // Flow:    fuse_session (device) → fuse_*.cc handler → FileSystem | Past → reply.
 // Threads: handlers run on any thread of the session, at the same time.
-// Owns:    past, writer counts, held files, late seeks; borrows the engine.
+// Owns:    past, writer counts, held files, late seeks, the space gate; borrows the engine.
 // Errors:  become an errno in reply_error() and nowhere else; those that are no plain answer to the
 //          program (disk, damage) are also logged.
 // Files:   fuse_edge.cc (what all handlers share) and a file for each family of handlers:
@@ -16,6 +16,7 @@
 #include "fs/fuse/late_seek.h"
 #include "fs/fuse/open_writers.h"
 #include "fs/fuse/past.h"
+#include "fs/fuse/space_gate.h"
 #include "fs/fuse/through_mount.h"
 
 #include <fuse_lowlevel.h>
@@ -23,7 +24,7 @@
 namespace amberfs {
 
 // What a file handle carries (fuse_file_info::fh): nothing that a server would have to remember.
-enum : std::uint64_t { kHandleWrites = 1, kHandleExact = 2 };
+enum : std::uint64_t { kHandleWrites = 1, kHandleExact = 2, kHandleCached = 4 };
 
 struct Edge {
   Edge(Engine& engine_to_serve, std::string real_mount_point, bool show);
@@ -37,6 +38,7 @@ struct Edge {
   OpenWriters writers;
   HeldFiles held;
   LateSeek late_seek;
+  SpaceGate space_gate;
 };
 
 // ---- what handlers share (fuse_edge.cc)

@@ -2,6 +2,7 @@
 #include "fs/fuse/fuse_mount.h"
 
 #include "blockstore/base/log.h"
+#include "fs/fuse/dirty_limit.h"
 #include "fs/fuse/fuse_session.h"
 #include "fs/fuse/kernel_hooks.h"
 #include "fs/fuse/mount_point.h"
@@ -33,13 +34,14 @@ class MountedStore final : public FuseMount {
 
   [[nodiscard]] Status open(const MountOptions& options) {
     TRY_ASSIGN(session_, FuseSession::open(edge_, options));
-    return ok();
+    return guard_space();
   }
 
   [[nodiscard]] Status serve() override {
     notifier_.attach(session_->session());
     engine_.set_hooks(&hooks_);
     edge_.late_seek.start();
+    edge_.space_gate.start(notifier_);
     timer_.start();
     const Status served = session_->serve();
     // From here on no request is served. Closing the device ends whatever of ours still waits for
@@ -49,6 +51,7 @@ class MountedStore final : public FuseMount {
     notifier_.detach();
     session_->close();
     timer_.stop();
+    edge_.space_gate.stop();
     edge_.late_seek.stop();
     return served;
   }
@@ -61,6 +64,15 @@ class MountedStore final : public FuseMount {
   }
 
  private:
+  // What the kernel may hold is known now, so it is known what must be kept free for it.
+  [[nodiscard]] Status guard_space() {
+    TRY_ASSIGN(const DiskSpace disk, engine_.io().disk_space(engine_.store()));
+    const std::uint64_t wanted = dirty_max_for(disk.total_bytes);
+    const auto mounted = find_mount(edge_.place.path);
+    engine_.guard_space(mounted ? limit_dirty_bytes(mounted->device, wanted) : wanted);
+    return ok();
+  }
+
   Engine& engine_;
   Edge edge_;
   Notifier notifier_;
