@@ -66,7 +66,9 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   TRY(blocks->publish(encode_store_head(head)));
   TRY(blocks->close());
   // Last: a directory without config.toml is no store, so a half-made one is never taken for one.
-  return io.replace_file(config_path, config_text);
+  TRY(io.replace_file(config_path, config_text));
+  // Its own name must last as well.
+  return io.sync_directory(store + "/..");
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {

@@ -12,8 +12,11 @@
 //             a torn tail, and replay says so instead of dropping promised data.
 // Threads:    every method from any thread. Appends are ordered by an internal lock; concurrent
 //             sync_to() share one flush (group commit).
-// Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again);
-//             kBroken after a failed write or sync: every later append and sync fails, for good.
+// Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again). A
+//             sync that failed is told to everyone who waits for it, and never tried again: what is
+//             not durable yet is read back, proved by its checksums and rewritten into new files,
+//             and the journal goes on (journal_salvage.h). When that fails, too, it is broken for
+//             good: kReadOnlyDisk for every later append, kBroken for every later sync.
 // Format:     docs/FORMAT.md#journal.
 #pragma once
 

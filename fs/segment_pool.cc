@@ -2,6 +2,7 @@
 #include "fs/segment_pool.h"
 
 #include "blockstore/base/log.h"
+#include "fs/journal_salvage.h"
 
 #include <algorithm>
 
@@ -75,6 +76,19 @@ Result<SegmentPtr> SegmentPool::take(std::uint64_t number, std::uint64_t record_
   MutexLock lock(mu_);
   segments_.emplace(number, segment);
   return segment;
+}
+
+Result<SegmentPtr> SegmentPool::rewrite(const SegmentPtr& bad, std::uint64_t end) {
+  MutexLock prepare_lock(prepare_mu_);
+  Result<SegmentPtr> fresh = rewrite_segment(io_, directory_, bad, end);
+  const bool no_space = !fresh && fresh.error().code == Errc::kNoSpace;
+  if (no_space && options_.make_room && options_.make_room()) {
+    fresh = rewrite_segment(io_, directory_, bad, end);
+  }
+  if (!fresh) return fresh;
+  MutexLock lock(mu_);
+  segments_[bad->number] = *fresh;
+  return fresh;
 }
 
 Result<SegmentPtr> SegmentPool::prepare_or_make_room(std::uint64_t number, std::uint64_t size_min) {

@@ -37,6 +37,9 @@ class SegmentPool {
 
   // The next segment, `number`, empty and durable, with room for a record of that size.
   [[nodiscard]] Result<SegmentPtr> take(std::uint64_t number, std::uint64_t record_size);
+  // Puts another file in the place of `bad`, with the same records up to `end`, all of them
+  // durable.
+  [[nodiscard]] Result<SegmentPtr> rewrite(const SegmentPtr& bad, std::uint64_t end);
   // A hint that `number` will be taken soon.
   void prepare_ahead(std::uint64_t number);
   // Numbers below `number` are not needed any more.
