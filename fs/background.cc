@@ -16,8 +16,8 @@ constexpr auto kRetryAfterFailure = std::chrono::seconds(5);
 // Who waits for room has a program waiting behind it.
 constexpr auto kReliefMax = std::chrono::seconds(10);
 // What one entry of the overlay costs in tree nodes, as a multiple of its size in memory: a guess
-// on the high side, as a touched node is written whole.
-constexpr std::uint64_t kNodeCost = 4;
+// on the high side.
+constexpr std::uint64_t kNodeCost = 2;
 
 }  // namespace
 

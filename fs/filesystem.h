@@ -145,8 +145,9 @@ class FileSystem {
   struct RenameEnds;
 
   // kNoSpace when the store takes no new data. May wait for a commit: before any lock or Mutation.
+  // When nothing can be written any more, that is the answer, and not that the disk is full.
   [[nodiscard]] Status admit(std::uint64_t bytes) {
-    return space_ != nullptr ? space_->admit(bytes) : ok();
+    return space_ != nullptr && !journal_.broken() ? space_->admit(bytes) : ok();
   }
 
   // ---- names

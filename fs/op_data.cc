@@ -44,12 +44,10 @@ Result<std::size_t> FileSystem::read(Ino ino, std::uint64_t offset, char* target
 Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteView data,
                          WriteFlags flags) {
   TRY(check_range(offset, data.size()));
-  // Late pages were taken by the kernel while there was room for them: they are not refused here,
-  // but only where the disk itself has no place left.
   if (!flags.from_page_cache) {
     TRY(admit(data.size()));
   } else if (space_ != nullptr) {
-    space_->note_taken(data.size());
+    TRY(space_->admit_late(data.size()));
   }
   while (!data.empty()) {
     TRY_ASSIGN(std::size_t done, write_piece(who, ino, offset, data.substr(0, kPieceMax), flags));

@@ -56,25 +56,48 @@ std::uint64_t Space::reserve_for(std::uint64_t total_bytes) const {
 Status Space::admit(std::uint64_t bytes) {
   if (!started_) return ok();
   SpaceReport report = look_if_stale(bytes);
-  if (report.state == SpaceState::kFull && worth_relieving(report)) {
-    relieve_();
-    refill();
-    report = refresh();
-    MutexLock lock(mu_);
-    relieved_ = Clock::now();
-    pending_after_relief_ = report.pending_bytes;
-  }
+  if (report.state == SpaceState::kFull) report = relieve(report);
   if (report.state != SpaceState::kFull) return ok();
+  return no_space(report);
+}
+
+Status Space::admit_late(std::uint64_t bytes) {
+  if (!started_) return ok();
+  SpaceReport report = look_if_stale(bytes);
+  if (!has_place(report, bytes)) report = relieve(report);
+  if (has_place(report, bytes)) {
+    late_ = 0;
+    return ok();
+  }
+  // Someone else has filled the disk. What the kernel may have held then fits into the reserve.
+  if ((late_ += bytes) <= report.dirty_max_bytes) return ok();
+  late_ -= bytes;
+  return no_space(report);
+}
+
+// For data, in the journal and in packs, without touching the reserve.
+bool Space::has_place(const SpaceReport& report, std::uint64_t bytes) const {
+  return report.available_bytes >= report.pending_bytes + bytes + options_.segment_bytes + kSlack;
+}
+
+SpaceReport Space::relieve(const SpaceReport& report) {
+  if (!worth_relieving(report)) return report;
+  relieve_();
+  refill();
+  SpaceReport after = refresh();
+  MutexLock lock(mu_);
+  relieved_ = Clock::now();
+  pending_after_relief_ = after.pending_bytes;
+  return after;
+}
+
+std::unexpected<Error> Space::no_space(const SpaceReport& report) const {
   return fail(Errc::kNoSpace, ENOSPC,
               fmt::format("take new data: the disk has {} bytes left, of which {} are needed for "
                           "what was taken already; the reserve has {} of {} bytes",
                           report.available_bytes, report.pending_bytes + report.floor_bytes,
                           report.reserve_bytes, report.reserve_wanted_bytes),
               store_);
-}
-
-void Space::note_taken(std::uint64_t bytes) {
-  if (started_) look_if_stale(bytes);
 }
 
 bool Space::is_tight() {

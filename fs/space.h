@@ -14,8 +14,8 @@
 //             disk when a segment or a commit finds no room (spend), and taken again, before any
 //             new data is let in, when there is room (refill)
 //
-// Flow:    FileSystem → admit();  journal, commit → spend();  Engine's thread → refill(),
-// refresh();
+// Flow:    FileSystem → admit(), admit_late();  journal, commit → spend();  Engine's thread →
+// refill(), refresh();
 //          fs/fuse asks is_tight() to know when the kernel must ask before it caches a write.
 // Threads: every method from any thread. mu_ is a leaf; admit() may wait for a commit, so its
 // caller
@@ -66,8 +66,10 @@ class Space {
 
   // Whether so much new data may come. kNoSpace after everything was tried that makes room.
   [[nodiscard]] Status admit(std::uint64_t bytes);
-  // Data that was taken without being asked for (late pages): makes the next look come soon enough.
-  void note_taken(std::uint64_t bytes);
+  // The same for pages that the kernel took without asking: they may have the floor, and as much of
+  // the reserve as the kernel may have held when someone else filled the disk. More come only from
+  // a single write(2) that is larger than all the room there was, or through a shared mapping.
+  [[nodiscard]] Status admit_late(std::uint64_t bytes);
   // Little headroom: whoever can hold data back from us must ask for each write.
   [[nodiscard]] bool is_tight();
 
@@ -86,6 +88,9 @@ class Space {
   SpaceReport look_if_stale(std::uint64_t bytes);
   void judge(SpaceReport& report) REQUIRES(mu_);
   [[nodiscard]] bool worth_relieving(const SpaceReport& report);
+  [[nodiscard]] bool has_place(const SpaceReport& report, std::uint64_t bytes) const;
+  [[nodiscard]] SpaceReport relieve(const SpaceReport& report);
+  [[nodiscard]] std::unexpected<Error> no_space(const SpaceReport& report) const;
   [[nodiscard]] std::uint64_t reserve_for(std::uint64_t total_bytes) const;
   [[nodiscard]] Status resize_reserve(std::uint64_t size_bytes) REQUIRES(reserve_mu_);
 
@@ -101,6 +106,7 @@ class Space {
   std::atomic<bool> tight_{false};
   std::atomic<std::uint64_t> dirty_max_{0};
   std::atomic<std::uint64_t> taken_{0};  // since the last look
+  std::atomic<std::uint64_t> late_{0};   // late pages placed in the reserve
   std::atomic<std::uint64_t> held_{0};   // size of the reserve
 
   Mutex reserve_mu_;  // before mu_

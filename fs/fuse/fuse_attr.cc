@@ -50,11 +50,14 @@ Result<Found> set_attributes(fuse_req_t request, NodeId node, const SetAttr& set
 void do_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   Edge& edge = edge_of(request);
   if (is_live(node) && file != nullptr && (file->fh & kHandleCached) != 0) {
-    const Status admitted = edge.space_gate.before_cached_write(ino_of(node));
-    if (!admitted) return reply_error(request, admitted.error());
-  } else if (is_live(node)) {
-    edge.space_gate.before_attributes(ino_of(node));
+    return edge.space_gate.ask_for_cached_write(ino_of(node),
+                                                [&edge, request, node](const Status& admitted) {
+                                                  if (!admitted)
+                                                    return reply_error(request, admitted.error());
+                                                  reply_attr(request, find_node(edge, node));
+                                                });
   }
+  if (is_live(node)) edge.space_gate.before_attributes(ino_of(node));
   reply_attr(request, find_node(edge, node));
 }
 

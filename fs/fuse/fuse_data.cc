@@ -197,16 +197,28 @@ void do_write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t
     written = write_live(request, ino_of(node), static_cast<std::uint64_t>(offset),
                          {ByteView(data, size), file});
   }
-  if (!written) return reply_error(request, written.error());
+  if (!written) {
+    if (file->writepage != 0) {
+      edge_of(request).writers.note_lost(ino_of(node), written.error().to_errno());
+    }
+    return reply_error(request, written.error());
+  }
   fuse_reply_write(request, size);
 }
 
-// Bytes are in the journal as soon as a write was answered: close(2) has nothing to add.
-void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
-  fuse_reply_err(request, 0);
+bool is_live_writer(fuse_ino_t node, const fuse_file_info* file) {
+  return is_live(node) && (file->fh & kHandleWrites) != 0;
 }
 
-void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
+// Bytes are in the journal as soon as a write was answered: close(2) has nothing to add, but for
+// those that were refused.
+void do_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  const bool writer = is_live_writer(node, file);
+  fuse_reply_err(request, writer ? edge_of(request).writers.lost_errno(ino_of(node)) : 0);
+}
+
+void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
+  if (is_live_writer(node, file)) edge_of(request).writers.forget_lost(ino_of(node));
   reply_status(request, is_live(node) ? edge_of(request).fs.sync() : ok());
 }
 

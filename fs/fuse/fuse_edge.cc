@@ -104,7 +104,7 @@ Edge::Edge(Engine& engine_to_serve, std::string real_mount_point, bool show)
       past(engine_to_serve.catalog(),
            [this](const Manifest& manifest) { return engine.view_of(manifest).view; }),
       late_seek(fs, place),
-      space_gate(engine_to_serve.space()) {}
+      space_gate(engine_to_serve.space(), fs, place) {}
 
 Edge& edge_of(fuse_req_t request) {
   return *static_cast<Edge*>(fuse_req_userdata(request));

@@ -15,21 +15,32 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <fstream>
+#include <functional>
 
 namespace amberfs {
 namespace {
 
-Status start_writing_out(const MountPlace& place) {
-  TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
-  // EINTR comes from a request that a program had interrupted; its pages are written again.
-  constexpr int kAttempts = 10;
-  for (int attempt = 1; ::syncfs(root.fd()) != 0; ++attempt) {
-    if (errno != EINTR || attempt == kAttempts) {
-      return fail(errc_for(errno), errno, "syncfs", place.path);
-    }
+// EINTR comes from a request that a program had interrupted; its pages are written again. Another
+// error may be of pages that were lost before: their writers are told through their own
+// descriptors, and this one is told once. So it is asked again: what fails twice fails now.
+Status sync_again(const char* what, const std::string& object, const std::function<int()>& sync) {
+  constexpr int kInterruptedMax = 10;
+  bool told = false;
+  for (int interrupted = 0; sync() != 0;) {
+    const int error = errno;
+    if (error == EINTR && ++interrupted < kInterruptedMax) continue;
+    if (told) return fail(errc_for(error), error, what, object);
+    told = true;
+    log_warning("{} {}: {}: pages of a program were lost", what, object, std::strerror(error));
   }
   return ok();
+}
+
+Status start_writing_out(const MountPlace& place) {
+  TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
+  return sync_again("syncfs", place.path, [&] { return ::syncfs(root.fd()); });
 }
 
 // fdatasync() waits for the answers to all writes of a file, on every kernel.
@@ -37,10 +48,8 @@ Status write_out_file(Edge& edge, Ino ino) {
   auto file = ThroughMount::open(edge.fs, edge.place, ino, O_RDONLY);
   if (!file && file.error().code == Errc::kNoSuchPath) return ok();  // an orphan: in no snapshot
   if (!file) return fail(std::move(file).error());
-  if (::fdatasync(file->fd()) != 0) {
-    return fail(errc_for(errno), errno, "fdatasync", "inode " + std::to_string(ino));
-  }
-  return ok();
+  return sync_again("fdatasync", "inode " + std::to_string(ino),
+                    [&] { return ::fdatasync(file->fd()); });
 }
 
 std::string read_link(const std::string& path) {

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse/space_gate.h"
 
+#include "blockstore/base/log.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 
 namespace amberfs {
 
-SpaceGate::SpaceGate(Space& space) : space_(space) {
-  space_.on_tight_change([this] { wake_.notify_all(); });
+SpaceGate::SpaceGate(Space& space, FileSystem& fs, const MountPlace& place)
+    : space_(space), fs_(fs), place_(place) {
+  space_.on_tight_change([this] {
+    // Not between the thread's look and its wait.
+    { const MutexLock lock(mu_); }
+    wake_.notify_all();
+  });
 }
 
 void SpaceGate::start(Notifier& notifier) {
@@ -40,10 +51,29 @@ bool SpaceGate::has_cached_writer(Ino ino) {
   return writers_.contains(ino);
 }
 
-Status SpaceGate::before_cached_write(Ino ino) {
-  TRY(space_.admit(0));
-  before_attributes(ino);
-  return ok();
+void SpaceGate::ask_for_cached_write(Ino ino, Answer answer) {
+  if (!space_.is_tight()) return answer(ok());
+  MutexLock lock(mu_);
+  questions_.push_back({ino, std::move(answer)});
+  wake_.notify_all();
+}
+
+void SpaceGate::answer(const Question& question) {
+  write_out(question.ino);
+  const Status admitted = space_.admit(0);
+  if (admitted) before_attributes(question.ino);
+  question.answer(admitted);
+}
+
+// Not fsync(): whoever writes through another descriptor holds the inode's lock, which that takes.
+void SpaceGate::write_out(Ino ino) {
+  const auto file = ThroughMount::open(fs_, place_, ino, O_RDONLY);
+  if (!file) return;  // without a name, it cannot be opened: the kernel's limit has to do
+  constexpr unsigned kAll =
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  if (::sync_file_range(file->fd(), 0, 0, kAll) != 0) {
+    log_line(LogLevel::kDebug, fmt::format("write out inode {}: {}", ino, std::strerror(errno)));
+  }
 }
 
 void SpaceGate::before_attributes(Ino ino) {
@@ -64,16 +94,31 @@ void SpaceGate::make_all_stale() {
   for (const Ino ino : inos) notifier->make_attributes_stale(ino);
 }
 
+std::optional<SpaceGate::Question> SpaceGate::next_question() {
+  MutexLock lock(mu_);
+  if (questions_.empty()) return std::nullopt;
+  Question question = std::move(questions_.front());
+  questions_.pop_front();
+  return question;
+}
+
 void SpaceGate::run() {
   constexpr auto kAgain = std::chrono::milliseconds(100);
+  auto stale_at = std::chrono::steady_clock::time_point();
   while (true) {
     {
       MutexLock lock(mu_);
-      if (!stopping_) wake_.wait_for(mu_, kAgain);
-      if (stopping_) return;
-      if (writers_.empty()) continue;
+      if (!stopping_ && questions_.empty()) wake_.wait_for(mu_, kAgain);
+      if (stopping_ && questions_.empty()) return;
     }
-    if (space_.is_tight()) make_all_stale();
+    const auto now = std::chrono::steady_clock::now();
+    const bool tight = space_.is_tight();
+    if (tight && now >= stale_at) {
+      make_all_stale();
+      stale_at = now + kAgain;
+    }
+    if (!tight) stale_at = {};
+    if (const auto question = next_question()) answer(*question);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "fs/journal.h"
 #include "tests/fs/journal_support.h"
 #include "tests/support/fault_io.h"
+#include "tests/support/pass_io.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -174,58 +175,33 @@ TEST_F(JournalFaultTest, TakesASegmentOutOfTheReserve) {
 }
 
 // A sync that does not end before it is told how.
-class SlowSyncIo final : public Io {
+class SlowSyncIo final : public testing::PassIo {
  public:
-  explicit SlowSyncIo(Io& below) : below_(below) {}
+  using PassIo::PassIo;
   void fail_next_sync() { armed_ = true; }
   void wait_until_syncing() {
     while (!syncing_) std::this_thread::yield();
   }
   void let_it_fail() { released_ = true; }
-
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
-    TRY_ASSIGN(auto file, below_.open(path, mode));
+    TRY_ASSIGN(auto file, PassIo::open(path, mode));
     return std::unique_ptr<File>(new SlowFile(*this, std::move(file)));
   }
-  Status make_directory(const std::string& path) override { return below_.make_directory(path); }
-  Result<std::vector<DirEntry>> list(const std::string& path) override { return below_.list(path); }
-  Status rename(const std::string& from, const std::string& to) override {
-    return below_.rename(from, to);
-  }
-  Status unlink(const std::string& path) override { return below_.unlink(path); }
-  Status sync_directory(const std::string& path) override { return below_.sync_directory(path); }
-  Result<bool> exists(const std::string& path) override { return below_.exists(path); }
-  Result<DiskSpace> disk_space(const std::string& path) override { return below_.disk_space(path); }
 
  private:
-  class SlowFile final : public File {
+  class SlowFile final : public testing::PassFile {
    public:
-    SlowFile(SlowSyncIo& io, std::unique_ptr<File> below) : io_(io), below_(std::move(below)) {}
-    Result<std::size_t> pread_some(char* target, std::size_t size, std::uint64_t at) override {
-      return below_->pread_some(target, size, at);
-    }
-    Status pwritev(std::span<const ByteView> parts, std::uint64_t at) override {
-      return below_->pwritev(parts, at);
-    }
+    SlowFile(SlowSyncIo& io, std::unique_ptr<File> below) : PassFile(std::move(below)), io_(io) {}
     Status sync_data() override {
-      if (!io_.armed_.exchange(false)) return below_->sync_data();
+      if (!io_.armed_.exchange(false)) return PassFile::sync_data();
       io_.syncing_ = true;
       while (!io_.released_) std::this_thread::yield();
       return fail(Errc::kIo, EIO, "sync", path());
     }
-    Status truncate(std::uint64_t size) override { return below_->truncate(size); }
-    Status allocate(std::uint64_t at, std::uint64_t size) override {
-      return below_->allocate(at, size);
-    }
-    Result<std::uint64_t> size() override { return below_->size(); }
-    Status close() override { return below_->close(); }
-    const std::string& path() const override { return below_->path(); }
 
    private:
     SlowSyncIo& io_;
-    std::unique_ptr<File> below_;
   };
-  Io& below_;
   std::atomic<bool> armed_{false};
   std::atomic<bool> syncing_{false};
   std::atomic<bool> released_{false};
