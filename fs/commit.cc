@@ -24,7 +24,17 @@ Status Engine::commit() {
   return commit_locked();
 }
 
+// A commit that finds no room is made again out of the reserve: what comes free by it (journal
+// segments) fills the reserve up again, as far as it goes.
 Status Engine::commit_locked() {
+  Status done = commit_once();
+  if (!done && done.error().code == Errc::kNoSpace && space_->spend()) done = commit_once();
+  if (done) space_->refill();
+  space_->refresh();
+  return done;
+}
+
+Status Engine::commit_once() {
   const Frozen frozen = live_->freeze();
   if (auto published = publish_frozen(frozen); !published) {
     blocks_->abandon();
@@ -60,6 +70,12 @@ Status Engine::publish_head(const Head& head) {
   MutexLock lock(head_mu_);
   head_ = next;
   return ok();
+}
+
+Status Engine::publish_head_only(const Head& head) {
+  Status published = publish_head(head);
+  if (published || published.error().code != Errc::kNoSpace || !space_->spend()) return published;
+  return publish_head(head);
 }
 
 Status Engine::flush_kernel() {
@@ -119,8 +135,12 @@ Result<SnapshotResult> Engine::snapshot_locked(const SnapshotRequest& request) {
   next.snapshot_root = next.root;
   next.changed_bytes = 0;
   next.pack_bytes_at_snapshot = stats.pack_bytes;
-  TRY(publish_head(next));
-  TRY(catalog_->add(manifest));
+  TRY(publish_head_only(next));
+  Status added = catalog_->add(manifest);
+  if (!added && added.error().code == Errc::kNoSpace && space_->spend()) {
+    added = catalog_->add(manifest);
+  }
+  TRY(std::move(added));
   return SnapshotResult{std::move(manifest), true};
 }
 

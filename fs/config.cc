@@ -42,6 +42,10 @@ sync_every = "1s"          # everything is durable after this long even without 
 every = "30s"              # the journal is folded into the block store this often
 journal = "256MiB"         # and whenever it has grown by this much
 
+[disk]
+# reserve = "64MiB"        # kept for commits, removing and unmounting when the disk is full; when
+                           # this is not set, a twelfth of the disk, from 4 to 128 MiB
+
 [capture]
 exact = []                 # globs of files whose every write(2) is journaled on its own, with the
                            # uid, gid, pid and command of the writer: ["audit/**", "secure*"]
@@ -251,6 +255,7 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.duration_ms("journal.sync_every", config.journal_sync_ms, 1);
   read.size("commit.journal", config.commit_journal_bytes, 1 * kMiB, 1024 * kGiB);
   read.duration_s("commit.every", config.commit_every_s, 0);
+  read.size("disk.reserve", config.reserve_bytes, 1 * kMiB, 1024 * kGiB);
   read.texts("capture.exact", config.exact_globs);
   read.duration_s("schedule.every", config.snapshot_every_s, 0);
   read.refuse_unknown();
@@ -268,6 +273,18 @@ Result<Config> read_config(Io& io, const std::string& store) {
   if (!there) return fail(Errc::kNotAStore, 0, "open a store: there is no config.toml", store);
   TRY_ASSIGN(Bytes text, io.read_file(path, 1 * kMiB));
   return parse_config(text, path);
+}
+
+// A thirty-second part for a segment, of which two or three exist; what is in the journal must fit
+// into packs before the journal comes free, so a commit is made when it has a sixteenth.
+void fit_to_disk(Config& config, std::uint64_t disk_total_bytes) {
+  constexpr std::uint64_t kSegmentMin = 2 * kMiB;
+  constexpr std::uint64_t kSmallDisk = 4 * kGiB;
+  const std::uint64_t part = disk_total_bytes / 32 / kMiB * kMiB;
+  const std::uint64_t segment = std::max(part, kSegmentMin);
+  config.journal.segment_size_bytes = std::min(config.journal.segment_size_bytes, segment);
+  config.commit_journal_bytes = std::min(config.commit_journal_bytes, 2 * segment);
+  if (disk_total_bytes < kSmallDisk) config.journal.spare_segments_max = 1;
 }
 
 bool matches_glob(std::string_view pattern, std::string_view path) {

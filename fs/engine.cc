@@ -66,12 +66,16 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   TRY(blocks->publish(encode_store_head(head)));
   TRY(blocks->close());
   // Last: a directory without config.toml is no store, so a half-made one is never taken for one.
-  return io.replace_file(config_path, config_text);
+  TRY(io.replace_file(config_path, config_text));
+  // Its own name must last as well.
+  return io.sync_directory(store + "/..");
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {
   TRY_ASSIGN(Config config, read_config(io, store));
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
+  TRY_ASSIGN(const DiskSpace disk, io.disk_space(store));
+  fit_to_disk(config, disk.total_bytes);
   std::unique_ptr<Engine> engine(new Engine(io, store, std::move(config), std::move(lock)));
   if (auto recovered = engine->recover(); !recovered) {
     engine->closed_ = true;  // nothing was opened far enough to need a commit
@@ -81,6 +85,12 @@ Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {
 }
 
 Status Engine::recover() {
+  space_ =
+      std::make_unique<Space>(io_, store_,
+                              SpaceOptions{.reserve_bytes = config_.reserve_bytes,
+                                           .segment_bytes = config_.journal.segment_size_bytes},
+                              [this] { return pending_bytes(); });
+  TRY(space_->open());
   TRY_ASSIGN(blocks_, BlockStore::open(io_, store_, config_.blocks));
   TRY_ASSIGN(Bytes head_bytes, blocks_->head());
   if (head_bytes.empty()) {
@@ -93,7 +103,9 @@ Status Engine::recover() {
   }
   TRY_ASSIGN(catalog_, Catalog::open(io_, store_ + "/snapshots"));
   live_ = std::make_unique<LiveMap>(*blocks_, head.root, head.totals, head.next_ino);
-  TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", config_.journal, head.journal,
+  JournalOptions journal_options = config_.journal;
+  journal_options.make_room = [this] { return space_->spend(); };
+  TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", journal_options, head.journal,
                                      [this](const Batch& batch, const Appended&) {
                                        live_->replay(batch);
                                        applied_requests_.replayed(batch);
@@ -102,12 +114,8 @@ Status Engine::recover() {
   applied_requests_.ready();
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
+  filesystem_->set_space(*space_);
   return ok();
-}
-
-void Engine::start_background() {
-  background_ = std::thread([this] { background_loop(); });
-  journal_sync_ = std::thread([this] { journal_sync_loop(); });
 }
 
 Status Engine::begin_mount(RequestMarks& marks) {
@@ -124,35 +132,28 @@ void Engine::take_over_mount(RequestMarks& marks) {
   live_->set_marks(&marks);
 }
 
-void Engine::stop_background() {
+Status Engine::close() {
+  if (std::exchange(closed_, true)) return ok();
   {
     MutexLock lock(background_mu_);
     stopping_ = true;
     background_wake_.notify_all();
+    commit_ended_.notify_all();
   }
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
-}
-
-// Every step is tried even when one before it failed: a failed commit still leaves the journal.
-Status Engine::close_parts(Status before) {
+  // Every step is tried even when one before it failed: a failed commit still leaves the journal.
+  Status committed = live_->dirty() ? commit() : ok();
+  if (!committed && committed.error().code == Errc::kNoSpace) {
+    // Nothing is lost: the next one who opens the store finds it in the journal.
+    log_warning("the last changes stay in the journal: {}", committed.error().to_string());
+    committed = ok();
+  }
   Status journal_closed = journal_->close();
   Status blocks_closed = blocks_->close();
-  TRY(std::move(before));
+  TRY(std::move(committed));
   TRY(std::move(journal_closed));
   return blocks_closed;
-}
-
-Status Engine::close() {
-  if (std::exchange(closed_, true)) return ok();
-  stop_background();
-  return close_parts(live_->dirty() ? commit() : ok());
-}
-
-Status Engine::close_for_successor() {
-  if (std::exchange(closed_, true)) return ok();
-  stop_background();
-  return close_parts(ok());
 }
 
 Head Engine::head() {
@@ -169,7 +170,7 @@ Status Engine::set_adopted_directory(const std::string& directory) {
   MutexLock lock(commit_mu_);
   Head next = head();
   next.adopted_directory = directory;
-  return publish_head(next);
+  return publish_head_only(next);
 }
 
 Engine::Health Engine::health() {
@@ -188,64 +189,6 @@ void Engine::note_result(const char* what, const Status& status) {
     log_info("{}: going on, after: {}", what, health_.last_error);
   }
   health_.last_error = std::move(text);
-}
-
-// One thread commits and takes the scheduled snapshots. It looks every kPollInterval whether there
-// is something to do, so that writers need not wake it.
-void Engine::background_loop() {
-  using Clock = std::chrono::steady_clock;
-  constexpr auto kPollInterval = std::chrono::milliseconds(250);
-  constexpr auto kRetryAfterFailure = std::chrono::seconds(5);
-  auto last_commit = Clock::now();
-  auto last_snapshot = Clock::now();
-  std::uint64_t committed_bytes = journal_->appended_bytes();
-  auto not_before = Clock::now();
-  while (true) {
-    {
-      MutexLock lock(background_mu_);
-      if (!stopping_) background_wake_.wait_for(background_mu_, kPollInterval);
-      if (stopping_) return;
-    }
-    const auto now = Clock::now();
-    if (now < not_before) continue;
-    const std::uint64_t appended = journal_->appended_bytes();
-    const bool snapshot_due = config_.snapshot_every_s > 0 &&
-                              now - last_snapshot >= std::chrono::seconds(config_.snapshot_every_s);
-    const bool commit_due = appended - committed_bytes >= config_.commit_journal_bytes ||
-                            (config_.commit_every_s > 0 && live_->dirty() &&
-                             now - last_commit >= std::chrono::seconds(config_.commit_every_s));
-    if (!snapshot_due && !commit_due) continue;
-    Status done = ok();
-    if (snapshot_due) {
-      last_snapshot = now;
-      SnapshotRequest request{
-          .name = {}, .reason = {}, .kind = "scheduled", .skip_if_unchanged = true};
-      if (auto taken = snapshot(request); !taken) done = fail(std::move(taken).error());
-    } else {
-      done = commit();
-    }
-    note_result(snapshot_due ? "take the scheduled snapshot" : "commit", done);
-    if (!done) not_before = Clock::now() + kRetryAfterFailure;
-    last_commit = Clock::now();
-    committed_bytes = appended;
-  }
-}
-
-// Bounds what a loss of power can take from programs that never fsync.
-void Engine::journal_sync_loop() {
-  while (true) {
-    {
-      MutexLock lock(background_mu_);
-      if (!stopping_) {
-        background_wake_.wait_for(background_mu_,
-                                  std::chrono::milliseconds(config_.journal_sync_ms));
-      }
-      if (stopping_) return;
-    }
-    if (live_->last_seq() > journal_->durable_seq()) {
-      if (auto synced = live_->sync(); !synced) note_result("sync the journal", synced);
-    }
-  }
 }
 
 }  // namespace amberfs

@@ -16,6 +16,7 @@
 #include "fs/filesystem.h"
 #include "fs/head_format.h"
 #include "fs/mount_hooks.h"
+#include "fs/space.h"
 #include "snapshot/catalog.h"
 
 #include <atomic>
@@ -66,6 +67,9 @@ class Engine {
 
   // Starts the journal's timer, the commit thread and the snapshot schedule (the mounted server).
   void start_background();
+  // New data is refused from now on when the disk has no room for it, given that the kernel may
+  // hold so many dirty bytes. After start_background().
+  void guard_space(std::uint64_t dirty_max_bytes);
   void set_hooks(MountHooks* hooks) { hooks_.store(hooks); }
   [[nodiscard]] MountHooks* hooks() const { return hooks_.load(); }
 
@@ -77,9 +81,6 @@ class Engine {
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
-  // Makes the journal durable, stops the threads, closes everything: the next server, which is
-  // waited for, replays what was not committed.
-  [[nodiscard]] Status close_for_successor();
 
   [[nodiscard]] SnapshotView view_of(const Manifest& manifest);
   [[nodiscard]] std::shared_ptr<const View> live_view() { return live_->view(); }
@@ -92,6 +93,7 @@ class Engine {
   [[nodiscard]] Journal& journal() { return *journal_; }
   [[nodiscard]] Catalog& catalog() { return *catalog_; }
   [[nodiscard]] Io& io() { return io_; }
+  [[nodiscard]] Space& space() { return *space_; }
   [[nodiscard]] DataReader& data() { return filesystem_->data(); }
   [[nodiscard]] Head head();
 
@@ -109,19 +111,24 @@ class Engine {
   Engine(Io& io, std::string store, Config config, FileLock lock);
 
   [[nodiscard]] Status recover();
-  void stop_background();
-  [[nodiscard]] Status close_parts(Status before);
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
+  [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);
+  [[nodiscard]] std::uint64_t pending_bytes();
+  void relieve_space();
+  [[nodiscard]] bool space_wants_commit();
   [[nodiscard]] Status publish_frozen(const Frozen& frozen) REQUIRES(commit_mu_);
   [[nodiscard]] Result<SnapshotResult> snapshot_locked(const SnapshotRequest& request)
       REQUIRES(commit_mu_);
   [[nodiscard]] std::optional<Manifest> newest_manifest();
   [[nodiscard]] Status publish_head(const Head& head) REQUIRES(commit_mu_);
+  // Of a head that names no block put since the last one.
+  [[nodiscard]] Status publish_head_only(const Head& head) REQUIRES(commit_mu_);
   [[nodiscard]] Status replace_live(const Manifest& target, const std::vector<Ino>& open,
                                     RollbackResult& result) EXCLUDES(commit_mu_);
   [[nodiscard]] Status keep_open_files(const View& before, const std::vector<Ino>& open);
   [[nodiscard]] Status flush_kernel();
   void invalidate_after_rollback(const BlockId& before, const BlockId& after);
+  [[nodiscard]] bool wait_for_work(bool& commit_wanted);
   void background_loop();
   void journal_sync_loop();
   void note_result(const char* what, const Status& status);
@@ -130,6 +137,7 @@ class Engine {
   const std::string store_;
   const Config config_;
   FileLock lock_;
+  std::unique_ptr<Space> space_;
   std::unique_ptr<BlockStore> blocks_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<LiveMap> live_;
@@ -144,7 +152,14 @@ class Engine {
 
   Mutex background_mu_;
   CondVar background_wake_;
+  CondVar commit_ended_;
   bool stopping_ GUARDED_BY(background_mu_) = false;
+  bool commit_wanted_ GUARDED_BY(background_mu_) = false;
+  // What the background thread does; a snapshot waits for requests, so requests do not wait for it.
+  enum class Busy { kNo, kCommit, kSnapshot };
+  void set_busy(Busy busy);
+  Busy busy_ GUARDED_BY(background_mu_) = Busy::kNo;
+  std::uint64_t rounds_ GUARDED_BY(background_mu_) = 0;  // commits and snapshots that have ended
   Health health_ GUARDED_BY(background_mu_);
   std::thread background_;
   std::thread journal_sync_;

@@ -18,6 +18,7 @@
 
 #include "fs/extent_read.h"
 #include "fs/live_map.h"
+#include "fs/space.h"
 
 #include <sys/types.h>
 
@@ -63,6 +64,8 @@ enum class Preallocate { kAllocate, kKeepSize, kPunchHole, kZeroRange, kZeroRang
 class FileSystem {
  public:
   FileSystem(LiveMap& live, BlockStore& blocks, Journal& journal);
+  // Who says whether there is room for new data. Without one there always is. Once, at first.
+  void set_space(Space& space) { space_ = &space; }
 
   // ---- names (op_names.cc)
   [[nodiscard]] Result<Attr> lookup(Ino directory, ByteView name);
@@ -140,6 +143,12 @@ class FileSystem {
  private:
   struct RenameEnds;
 
+  // kNoSpace when the store takes no new data. May wait for a commit: before any lock or Mutation.
+  // When nothing can be written any more, that is the answer, and not that the disk is full.
+  [[nodiscard]] Status admit(std::uint64_t bytes) {
+    return space_ != nullptr && !journal_.broken() ? space_->admit(bytes) : ok();
+  }
+
   // ---- names
   [[nodiscard]] Result<Attr> add_inode(Mutation& mutation, Ino directory, ByteView name,
                                        const NewInode& inode, ByteView target);
@@ -178,6 +187,7 @@ class FileSystem {
 
   LiveMap& live_;
   Journal& journal_;
+  Space* space_ = nullptr;
   DataReader data_;
   Mutex names_mu_;  // name-changing operations, one at a time; before the gate in the lock order
   Mutex open_mu_;

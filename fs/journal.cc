@@ -6,9 +6,12 @@
 #include "blockstore/base/mutex.h"
 #include "fs/batch_format.h"
 #include "fs/journal_replay.h"
+#include "fs/journal_salvage.h"
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
+#include <map>
 
 namespace amberfs {
 namespace {
@@ -16,7 +19,7 @@ namespace {
 class FileJournal final : public Journal {
  public:
   FileJournal(Io& io, const std::string& directory, const JournalOptions& options)
-      : pool_(io, directory, options) {}
+      : pool_(io, directory, options), options_(options) {}
   ~FileJournal() override { pool_.stop(); }
 
   [[nodiscard]] Status recover(const JournalPosition& from, const ReplayVisitor& visit);
@@ -39,22 +42,30 @@ class FileJournal final : public Journal {
       REQUIRES(append_mu_);
   [[nodiscard]] Status make_room(std::uint64_t record_size) REQUIRES(append_mu_);
   [[nodiscard]] Status write_record(std::span<const ByteView> parts) REQUIRES(append_mu_);
+  [[nodiscard]] Status write_parts(std::span<const ByteView> parts) REQUIRES(append_mu_);
+  [[nodiscard]] Status salvage(const Error& cause, const char* tried) REQUIRES(append_mu_);
   [[nodiscard]] Status clear_failed_write() REQUIRES(append_mu_);
-  [[nodiscard]] Result<bool> become_flusher(std::uint64_t seq);
+  [[nodiscard]] Result<bool> become_flusher(std::uint64_t seq, std::uint64_t failures);
   [[nodiscard]] Status flush();
-  void end_flush();
+  void end_flush(const Status& status);
   [[nodiscard]] Status check_not_broken();
+  [[nodiscard]] Status check_writable();
   std::unexpected<Error> break_with(const Error& cause, const char* tried);
 
   SegmentPool pool_;
+  const JournalOptions options_;
 
   Mutex append_mu_;
   // The segment that is written to. Null until the first append of this life of the journal.
   SegmentPtr tail_ GUARDED_BY(append_mu_);
   JournalPosition position_ GUARDED_BY(append_mu_);
   std::uint64_t next_segment_ GUARDED_BY(append_mu_) = 1;
+  struct Unsynced {
+    SegmentPtr segment;
+    std::uint64_t end = 0;  // of its records, once another one was begun
+  };
   // Written to since they were last synced, oldest first; the last one is tail_.
-  std::vector<SegmentPtr> unsynced_ GUARDED_BY(append_mu_);
+  std::vector<Unsynced> unsynced_ GUARDED_BY(append_mu_);
   // At position_ stand bytes of a record that was not appended.
   bool failed_write_ GUARDED_BY(append_mu_) = false;
   bool asked_ahead_ GUARDED_BY(append_mu_) = false;
@@ -62,9 +73,13 @@ class FileJournal final : public Journal {
   Mutex sync_mu_;
   CondVar flushed_;
   bool flushing_ GUARDED_BY(sync_mu_) = false;
+  std::uint64_t failures_ GUARDED_BY(sync_mu_) = 0;  // flushes that failed
+  Error last_failure_ GUARDED_BY(sync_mu_);
 
   Mutex broken_mu_;
   std::optional<Error> broken_ GUARDED_BY(broken_mu_);
+  // Where a segment's records could not be read back: what stands behind may be anything.
+  std::map<std::uint64_t, std::uint64_t> lost_from_ GUARDED_BY(broken_mu_);
   std::atomic<bool> is_broken_{false};
 
   std::atomic<std::uint64_t> durable_seq_{0};
@@ -122,7 +137,7 @@ Result<Appended> FileJournal::append(const Batch& batch) {
 
 // parts[0] is left for the header, which depends on the place that the record gets.
 Result<Appended> FileJournal::append_locked(RecordHeader& header, std::vector<ByteView>& parts) {
-  TRY(check_not_broken());
+  TRY(check_writable());
   TRY(make_room(header.record_size()));
   header.salt = tail_->salt;
   header.segment = tail_->number;
@@ -148,21 +163,37 @@ Status FileJournal::make_room(std::uint64_t record_size) {
   if (tail_ && position_.offset + record_size <= tail_->size_bytes) return ok();
   TRY(clear_failed_write());
   TRY_ASSIGN(SegmentPtr segment, pool_.take(next_segment_, record_size));
+  if (!unsynced_.empty()) unsynced_.back().end = position_.offset;
   tail_ = segment;
-  unsynced_.push_back(std::move(segment));
+  unsynced_.push_back({std::move(segment), 0});
   position_.segment = next_segment_++;
   position_.offset = SegmentHeader::kRecordsOffset;
   asked_ahead_ = false;
   return ok();
 }
 
-Status FileJournal::write_record(std::span<const ByteView> parts) {
+// The segment's blocks are allocated, but some disks still need room to write to them.
+Status FileJournal::write_parts(std::span<const ByteView> parts) {
   Status status = tail_->file->pwritev(parts, position_.offset);
+  const bool no_space = !status && status.error().code == Errc::kNoSpace;
+  if (!no_space || !options_.make_room || !options_.make_room()) return status;
+  return tail_->file->pwritev(parts, position_.offset);
+}
+
+Status FileJournal::write_record(std::span<const ByteView> parts) {
+  Status status = write_parts(parts);
+  if (!status && status.error().code != Errc::kNoSpace) {
+    // Nobody was promised anything about this record yet, so it may be tried again elsewhere.
+    TRY(salvage(status.error(), "append"));
+    status = write_parts(parts);
+    if (!status && status.error().code != Errc::kNoSpace) {
+      return break_with(status.error(), "append");
+    }
+  }
   if (status) {
     failed_write_ = false;
     return ok();
   }
-  if (status.error().code != Errc::kNoSpace) return break_with(status.error(), "append");
   // Not appended: the next record takes the same place. Until then the place must not look like a
   // record either.
   failed_write_ = true;
@@ -181,23 +212,57 @@ Status FileJournal::clear_failed_write() {
   return ok();
 }
 
+// The disk does not take what was written to some segment. All that is not durable yet is rewritten
+// into new files; what cannot be ends the journal's life: nothing can be changed any more.
+Status FileJournal::salvage(const Error& cause, const char* tried) {
+  log_error("journal: {}; what its segment holds is rewritten", cause.to_string());
+  for (Unsynced& unsynced : unsynced_) {
+    const bool is_tail = unsynced.segment == tail_;
+    Result<SegmentPtr> fresh =
+        pool_.rewrite(unsynced.segment, is_tail ? position_.offset : unsynced.end);
+    if (!fresh) {
+      log_error("journal: {}", fresh.error().to_string());
+      if (fresh.error().code == Errc::kJournalDamaged) {
+        MutexLock lock(broken_mu_);
+        lost_from_[unsynced.segment->number] = readable_end(unsynced.segment);
+      }
+      return break_with(cause, tried);
+    }
+    unsynced.segment = *std::move(fresh);
+    if (is_tail) tail_ = unsynced.segment;
+  }
+  failed_write_ = false;  // the new file has zeros there
+  durable_seq_ = position_.next_seq - 1;
+  if (unsynced_.size() > 1) unsynced_.erase(unsynced_.begin(), unsynced_.end() - 1);
+  log_info("journal: rewritten, everything up to batch {} is durable", durable_seq_.load());
+  return ok();
+}
+
 Status FileJournal::sync_to(std::uint64_t seq) {
   seq = std::min(seq, tail().next_seq - 1);
+  std::uint64_t failures = 0;
+  {
+    MutexLock lock(sync_mu_);
+    failures = failures_;
+  }
   while (true) {
-    TRY_ASSIGN(const bool flusher, become_flusher(seq));
+    TRY_ASSIGN(const bool flusher, become_flusher(seq, failures));
     if (!flusher) return ok();
     Status status = flush();
-    end_flush();
+    end_flush(status);
     TRY(std::move(status));
   }
 }
 
 // One caller flushes, the others wait. A flush covers what was appended before it began, so who
 // came later wakes up, sees that its sequence is not durable yet and flushes for all that wait.
-Result<bool> FileJournal::become_flusher(std::uint64_t seq) {
+// Whoever waited while a flush failed is told, also when its records were rewritten: to each it was
+// its own sync that failed.
+Result<bool> FileJournal::become_flusher(std::uint64_t seq, std::uint64_t failures) {
   MutexLock lock(sync_mu_);
   while (true) {
     TRY(check_not_broken());
+    if (failures_ != failures) return fail(last_failure_);
     if (durable_seq_.load() >= seq) return false;
     if (!flushing_) return flushing_ = true;
     flushed_.wait(sync_mu_);
@@ -209,29 +274,36 @@ Status FileJournal::flush() {
   std::uint64_t seq = 0;
   {
     MutexLock lock(append_mu_);
-    segments = unsynced_;
+    for (const Unsynced& unsynced : unsynced_) segments.push_back(unsynced.segment);
     seq = position_.next_seq - 1;
   }
   // Oldest first, so that what is durable has no gap.
   for (const SegmentPtr& segment : segments) {
     if (auto status = segment->file->sync_data(); !status) {
-      return break_with(status.error(), "sync");
+      MutexLock lock(append_mu_);
+      TRY(check_not_broken());
+      TRY(salvage(status.error(), "sync"));
+      // All is durable now, but those who waited for this sync are told that it failed.
+      return status;
     }
   }
   MutexLock lock(append_mu_);
   TRY(check_not_broken());
-  durable_seq_ = seq;
-  // All but the last were left before the flush began: nothing is written to them any more.
-  if (!segments.empty()) {
-    unsynced_.erase(unsynced_.begin(),
-                    unsynced_.begin() + static_cast<std::ptrdiff_t>(segments.size() - 1));
-  }
+  durable_seq_ = std::max(seq, durable_seq_.load());
+  // All but the tail were left before the flush began: nothing is written to them any more.
+  std::erase_if(unsynced_, [&](const Unsynced& unsynced) {
+    return unsynced.segment != tail_ && std::ranges::count(segments, unsynced.segment) > 0;
+  });
   return ok();
 }
 
-void FileJournal::end_flush() {
+void FileJournal::end_flush(const Status& status) {
   MutexLock lock(sync_mu_);
   flushing_ = false;
+  if (!status) {
+    ++failures_;
+    last_failure_ = status.error();
+  }
   flushed_.notify_all();
 }
 
@@ -246,6 +318,13 @@ Status FileJournal::read(std::uint64_t segment, std::uint64_t position, char* ta
   if (!found || position > found->size_bytes || size > found->size_bytes - position) {
     return journal_damage(pool_, {segment, position, 0},
                           fmt::format("there are no {} bytes of data", size));
+  }
+  if (is_broken_.load()) {
+    MutexLock lock(broken_mu_);
+    const auto lost = lost_from_.find(segment);
+    if (lost != lost_from_.end() && position + size > lost->second) {
+      return journal_damage(pool_, {segment, position, 0}, "the disk lost it");
+    }
   }
   return found->file->pread_exact(target, size, position);
 }
@@ -281,6 +360,14 @@ Status FileJournal::check_not_broken() {
   if (!is_broken_.load()) return ok();
   MutexLock lock(broken_mu_);
   return fail(*broken_);
+}
+
+// What changes something is refused as on any file system that had to be made read-only.
+Status FileJournal::check_writable() {
+  Status whole = check_not_broken();
+  if (whole) return whole;
+  return fail(Errc::kReadOnlyDisk, EROFS, "the mount is read-only: " + whole.error().tried,
+              whole.error().object);
 }
 
 // Returns the first error, also when another one came before this.

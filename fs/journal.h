@@ -12,16 +12,19 @@
 //             a torn tail, and replay says so instead of dropping promised data.
 // Threads:    every method from any thread. Appends are ordered by an internal lock; concurrent
 //             sync_to() share one flush (group commit).
-// Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again);
-//             kBroken after a failed write or sync: every later append and sync fails, for good.
+// Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again). A
+//             sync that failed is told to everyone who waits for it, and never tried again: what is
+//             not durable yet is read back, proved by its checksums and rewritten into new files,
+//             and the journal goes on (journal_salvage.h). When that fails, too, it is broken for
+//             good: kReadOnlyDisk for every later append, kBroken for every later sync.
 // Format:     docs/FORMAT.md#journal.
 #pragma once
 
-#include <functional>
-#include <memory>
-
 #include "blockstore/base/io.h"
 #include "fs/batch.h"
+
+#include <functional>
+#include <memory>
 
 namespace amberfs {
 
@@ -29,6 +32,9 @@ struct JournalOptions {
   std::uint64_t segment_size_bytes = 64 * kMiB;
   std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
   bool prepare_ahead = true;             // a thread makes the next segment ready in time
+  // Called when the disk has no place for a segment or a record: true when room was made, and it is
+  // tried once more. May be called with locks of the journal held, so it takes none but its own.
+  std::function<bool()> make_room = {};
 };
 
 // A place between two records.

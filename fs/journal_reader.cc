@@ -31,11 +31,13 @@ Result<std::optional<RecordView>> RecordReader::read(std::uint64_t offset) {
   if (!header || header->segment != segment_->number) return std::nullopt;
   if (segment_->header_valid && header->salt != segment_->salt) return std::nullopt;
   if (header->record_size() > segment_->size_bytes - offset) return std::nullopt;
-  TRY_ASSIGN(ByteView body, bytes(offset + RecordHeader::kSize, header->body_size()));
-  if (body.size() < header->body_size()) return std::nullopt;
-  body = body.substr(0, header->body_size());
+  TRY_ASSIGN(ByteView raw, bytes(offset, header->record_size()));
+  if (raw.size() < header->record_size()) return std::nullopt;
+  raw = raw.substr(0, header->record_size());
+  const ByteView body = raw.substr(RecordHeader::kSize);
   if (header->body_checksum != body_checksum(body, {})) return std::nullopt;
   RecordView record;
+  record.raw = raw;
   record.payload = body.substr(0, header->payload_size);
   record.data_position = offset + RecordHeader::kSize + header->payload_size;
   record.end = offset + header->record_size();

@@ -12,7 +12,8 @@ namespace amberfs {
 
 struct RecordView {
   RecordHeader header;
-  ByteView payload;  // valid until the next read
+  ByteView raw;      // all of it; valid until the next read
+  ByteView payload;  // in it
   std::uint64_t data_position = 0;
   std::uint64_t end = 0;  // of the record
 };

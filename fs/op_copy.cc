@@ -44,6 +44,7 @@ Status check_range(const FileSystem::CopyRange& range) {
 }  // namespace
 
 Result<std::uint64_t> FileSystem::copy_range(const Origin& who, const CopyRange& range) {
+  TRY(admit(0));
   Mutation mutation(live_, OpKind::kCopyRange, who);
   mutation.lock({range.source, range.target});
   const View& view = mutation.view();

@@ -44,6 +44,11 @@ Result<std::size_t> FileSystem::read(Ino ino, std::uint64_t offset, char* target
 Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteView data,
                          WriteFlags flags) {
   TRY(check_range(offset, data.size()));
+  if (!flags.from_page_cache) {
+    TRY(admit(data.size()));
+  } else if (space_ != nullptr) {
+    TRY(space_->admit_late(data.size()));
+  }
   while (!data.empty()) {
     TRY_ASSIGN(std::size_t done, write_piece(who, ino, offset, data.substr(0, kPieceMax), flags));
     offset += done;
@@ -76,6 +81,7 @@ Status FileSystem::preallocate(const Origin& who, Ino ino, Preallocate how, std:
                                std::uint64_t size) {
   if (size == 0) return fail(posix_error(EINVAL));
   TRY(check_range(offset, size));
+  if (how == Preallocate::kAllocate || how == Preallocate::kKeepSize) TRY(admit(0));
   const std::uint64_t end = offset + size;
   while (offset < end) {
     TRY_ASSIGN(offset, clear_piece(who, ino, how, offset, end));

@@ -92,6 +92,7 @@ Result<Attr> FileSystem::make(const Origin& who, Ino directory, ByteView name,
   NewInode typed = inode;
   if ((typed.mode & S_IFMT) == 0) typed.mode |= S_IFREG;  // as mknod(2) says
   TRY_ASSIGN(OpKind kind, kind_of_new(typed.mode));
+  TRY(admit(0));
   MutexLock names(names_mu_);
   Mutation mutation(live_, kind, who);
   return add_inode(mutation, directory, name, typed, {});
@@ -101,6 +102,7 @@ Result<Attr> FileSystem::symlink(const Origin& who, Ino directory, ByteView name
   TRY(check_name(name));
   if (target.empty()) return fail(posix_error(ENOENT));
   if (target.size() > kTargetSizeMax) return fail(posix_error(ENAMETOOLONG));
+  TRY(admit(0));
   MutexLock names(names_mu_);
   Mutation mutation(live_, OpKind::kSymlink, who);
   return add_inode(mutation, directory, name, {.mode = S_IFLNK | 0777U}, target);
@@ -108,6 +110,7 @@ Result<Attr> FileSystem::symlink(const Origin& who, Ino directory, ByteView name
 
 Result<Attr> FileSystem::link(const Origin& who, Ino ino, Ino directory, ByteView name) {
   TRY(check_name(name));
+  TRY(admit(0));
   MutexLock names(names_mu_);
   Mutation mutation(live_, OpKind::kLink, who);
   mutation.lock({ino, directory});

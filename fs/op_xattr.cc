@@ -47,6 +47,7 @@ Status FileSystem::set_xattr(const Origin& who, Ino ino, ByteView name, ByteView
                              XattrMode mode) {
   TRY(check_xattr_name(name));
   if (value.size() > kXattrValueSizeMax) return fail(posix_error(E2BIG));
+  if (name != kAclAccessName && name != kAclDefaultName) TRY(admit(value.size()));
   Mutation mutation(live_, OpKind::kSetxattr, who);
   mutation.lock({ino});
   if (name == kAclAccessName) return set_access_acl(mutation, ino, value);

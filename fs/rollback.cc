@@ -107,7 +107,7 @@ Status Engine::replace_live(const Manifest& target, const std::vector<Ino>& open
           next.totals = target.totals;
           next.journal = position;
           next.next_ino = next_ino;
-          return publish_head(next);
+          return publish_head_only(next);
         });
     if (changed) continue;
     TRY(replaced);

@@ -2,6 +2,7 @@
 #include "fs/segment_pool.h"
 
 #include "blockstore/base/log.h"
+#include "fs/journal_salvage.h"
 
 #include <algorithm>
 
@@ -69,12 +70,33 @@ Result<SegmentPtr> SegmentPool::take(std::uint64_t number, std::uint64_t record_
   const std::uint64_t size_min = SegmentHeader::kRecordsOffset + record_size;
   SegmentPtr segment = std::exchange(ahead_, nullptr);
   if (!segment || segment->number != number || segment->size_bytes < size_min) {
-    TRY_ASSIGN(segment, prepare(number, std::max(options_.segment_size_bytes, size_min)));
+    TRY_ASSIGN(segment, prepare_or_make_room(number, size_min));
   }
   taken_ = number;
   MutexLock lock(mu_);
   segments_.emplace(number, segment);
   return segment;
+}
+
+Result<SegmentPtr> SegmentPool::rewrite(const SegmentPtr& bad, std::uint64_t end) {
+  MutexLock prepare_lock(prepare_mu_);
+  Result<SegmentPtr> fresh = rewrite_segment(io_, directory_, bad, end);
+  const bool no_space = !fresh && fresh.error().code == Errc::kNoSpace;
+  if (no_space && options_.make_room && options_.make_room()) {
+    fresh = rewrite_segment(io_, directory_, bad, end);
+  }
+  if (!fresh) return fresh;
+  MutexLock lock(mu_);
+  segments_[bad->number] = *fresh;
+  return fresh;
+}
+
+Result<SegmentPtr> SegmentPool::prepare_or_make_room(std::uint64_t number, std::uint64_t size_min) {
+  const std::uint64_t size = std::max(options_.segment_size_bytes, size_min);
+  Result<SegmentPtr> segment = prepare(number, size);
+  const bool no_space = !segment && segment.error().code == Errc::kNoSpace;
+  if (!no_space || !options_.make_room || !options_.make_room()) return segment;
+  return prepare(number, size);
 }
 
 Result<SegmentPtr> SegmentPool::prepare(std::uint64_t number, std::uint64_t size_bytes) {

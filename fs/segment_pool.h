@@ -37,6 +37,9 @@ class SegmentPool {
 
   // The next segment, `number`, empty and durable, with room for a record of that size.
   [[nodiscard]] Result<SegmentPtr> take(std::uint64_t number, std::uint64_t record_size);
+  // Puts another file in the place of `bad`, with the same records up to `end`, all of them
+  // durable.
+  [[nodiscard]] Result<SegmentPtr> rewrite(const SegmentPtr& bad, std::uint64_t end);
   // A hint that `number` will be taken soon.
   void prepare_ahead(std::uint64_t number);
   // Numbers below `number` are not needed any more.
@@ -47,6 +50,10 @@ class SegmentPool {
 
  private:
   [[nodiscard]] Result<SegmentPtr> prepare(std::uint64_t number, std::uint64_t size_bytes)
+      REQUIRES(prepare_mu_);
+  // At least `size_min` bytes.
+  [[nodiscard]] Result<SegmentPtr> prepare_or_make_room(std::uint64_t number,
+                                                        std::uint64_t size_min)
       REQUIRES(prepare_mu_);
   [[nodiscard]] std::optional<std::string> pop_spare();
   [[nodiscard]] std::string path_of(std::uint64_t number) const;

@@ -3,6 +3,7 @@
 #include "fs/service_call.h"
 #include "fs/verify_store.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
@@ -31,10 +32,48 @@ std::uint64_t uptime_seconds() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(age).count());
 }
 
+struct DiskState {
+  SpaceReport space;
+  std::string state;   // ok, low, full, readonly
+  std::string reason;  // "" when it is ok
+};
+
+DiskState disk_state(Engine& engine) {
+  DiskState disk;
+  disk.space = engine.space().refresh();
+  disk.state = to_text(disk.space.state);
+  if (const auto broken = engine.journal().broken()) {
+    disk.state = "readonly";
+    disk.reason = "nothing can be changed until it is mounted anew: " + broken->to_string();
+  } else if (disk.space.state == SpaceState::kLow) {
+    disk.reason = fmt::format("the store's disk is nearly full: {} bytes left for new data",
+                              disk.space.headroom_bytes);
+  } else if (disk.space.state == SpaceState::kFull) {
+    disk.reason = fmt::format(
+        "the store's disk is full: new data is refused until there is room ({} bytes available, "
+        "{} needed for what was taken already, reserve {} of {})",
+        disk.space.available_bytes, disk.space.pending_bytes + disk.space.floor_bytes,
+        disk.space.reserve_bytes, disk.space.reserve_wanted_bytes);
+  }
+  return disk;
+}
+
+Json to_json(const DiskState& disk) {
+  return {{"total_bytes", disk.space.total_bytes},
+          {"available_bytes", disk.space.available_bytes},
+          {"headroom_bytes", disk.space.headroom_bytes},
+          {"pending_bytes", disk.space.pending_bytes},
+          {"reserve_bytes", disk.space.reserve_bytes},
+          {"reserve_wanted_bytes", disk.space.reserve_wanted_bytes},
+          {"kernel_dirty_max_bytes", disk.space.dirty_max_bytes},
+          {"state", disk.state},
+          {"reason", disk.reason}};
+}
+
 // What an administrator should know of, in words; empty when all is well.
-Json problems(Engine& engine, const DiskSpace& disk) {
+Json problems(Engine& engine, const DiskState& disk) {
   Json list = Json::array();
-  if (auto broken = engine.journal().broken()) list.push_back(broken->to_string());
+  if (!disk.reason.empty()) list.push_back(disk.reason);
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
   if (const MountHooks* hooks = engine.hooks()) {
@@ -42,11 +81,6 @@ Json problems(Engine& engine, const DiskSpace& disk) {
     if (keeper != 0 && ::getppid() != keeper) {
       list.push_back("the keeper is gone: if the server dies now, the mount dies with it");
     }
-  }
-  constexpr std::uint64_t kLowSpace = 256 * kMiB;
-  if (disk.available_bytes < std::min(kLowSpace, disk.total_bytes / 20)) {
-    list.push_back("the store's disk is nearly full: " + std::to_string(disk.available_bytes) +
-                   " bytes left");
   }
   return list;
 }
@@ -72,7 +106,7 @@ Result<Reply> run_status(const Call& call) {
   MountHooks* hooks = engine.hooks();
   const Head head = engine.head();
   TRY_ASSIGN(BlockStoreStats stats, engine.blocks().stats());
-  TRY_ASSIGN(DiskSpace disk, engine.io().disk_space(engine.store()));
+  const DiskState disk = disk_state(engine);
   TRY_ASSIGN(Json snapshots, snapshot_status(engine));
   const TreeTotals totals = engine.live().totals();
   const JournalPosition tail = engine.journal().tail();
@@ -109,7 +143,7 @@ Result<Reply> run_status(const Call& call) {
   json["commits"] = {{"count", engine.health().commits},
                      {"last", format_time(head.commit_time_ns)},
                      {"root", head.root.to_hex()}};
-  json["disk"] = {{"total_bytes", disk.total_bytes}, {"available_bytes", disk.available_bytes}};
+  json["disk"] = to_json(disk);
   json["memory_bytes"] = resident_bytes();
   json["problems"] = problems(engine, disk);
   return make_reply(json);

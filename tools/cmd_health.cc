@@ -44,7 +44,11 @@ Status print_status(const Json& status) {
        fmt::format("{}, durable up to batch {} of {}", size_of(journal, "bytes"),
                    journal.value("durable_seq", 0ULL), journal.value("last_seq", 0ULL))});
   rows.push_back({"last commit", status["commits"].value("last", "")});
-  rows.push_back({"disk", size_of(status["disk"], "available_bytes") + " available"});
+  const Json& disk = status["disk"];
+  rows.push_back(
+      {"disk", fmt::format("{}: {} available, {} for new data; reserve {}", disk.value("state", ""),
+                           size_of(disk, "available_bytes"), size_of(disk, "headroom_bytes"),
+                           size_of(disk, "reserve_bytes"))});
   rows.push_back({"memory", size_of(status, "memory_bytes")});
   if (status["problems"].empty()) rows.push_back({"health", "good"});
   for (const Json& problem : status["problems"]) {

@@ -4,6 +4,8 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
+
 namespace amberfs {
 namespace {
 
@@ -44,8 +46,19 @@ Result<Found> set_attributes(fuse_req_t request, NodeId node, const SetAttr& set
   return Found{node, attr.record};
 }
 
-void do_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  reply_attr(request, find_node(edge_of(request), node));
+// With the handle of a cached writer it is a write(2) that asks: see space_gate.h.
+void do_getattr(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  Edge& edge = edge_of(request);
+  if (is_live(node) && file != nullptr && (file->fh & kHandleCached) != 0) {
+    return edge.space_gate.ask_for_cached_write(ino_of(node),
+                                                [&edge, request, node](const Status& admitted) {
+                                                  if (!admitted)
+                                                    return reply_error(request, admitted.error());
+                                                  reply_attr(request, find_node(edge, node));
+                                                });
+  }
+  if (is_live(node)) edge.space_gate.before_attributes(ino_of(node));
+  reply_attr(request, find_node(edge, node));
 }
 
 void do_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int valid,
@@ -70,12 +83,13 @@ void do_setattr(fuse_req_t request, fuse_ino_t node, struct stat* wanted, int va
 Result<struct statvfs> file_system_space(Edge& edge) {
   constexpr std::uint64_t kBlock = 4096;
   TRY_ASSIGN(const DiskSpace disk, edge.engine.io().disk_space(edge.engine.store()));
+  const SpaceReport room = edge.engine.space().refresh();
   struct statvfs space {};
   space.f_bsize = kBlock;
   space.f_frsize = kBlock;
   space.f_blocks = disk.total_bytes / kBlock;
-  space.f_bfree = disk.free_bytes / kBlock;
-  space.f_bavail = disk.available_bytes / kBlock;
+  // What new data may take, so that who looks before writing is not led to believe in more.
+  space.f_bfree = space.f_bavail = std::min(disk.available_bytes, room.headroom_bytes) / kBlock;
   space.f_ffree = space.f_favail = kInoMax - edge.engine.live().next_ino();
   space.f_files = edge.engine.live().totals().inode_count + space.f_ffree;
   space.f_namemax = kNameSizeMax;

@@ -34,9 +34,12 @@ Status truncate_at_open(fuse_req_t request, Ino ino) {
 }
 
 Status open_file(fuse_req_t request, Ino ino, bool exact, fuse_file_info& file) {
+  SpaceGate& gate = edge_of(request).space_gate;
+  const bool writes = opens_for_writing(file.flags);
+  const bool direct = exact || (writes && gate.opens_direct());
   std::uint32_t flags = exact ? std::uint32_t{kHandleExact} : 0;
-  if (opens_for_writing(file.flags)) flags |= kHandleWrites;
-  file.direct_io = exact ? 1 : 0;
+  if (writes) flags |= direct ? kHandleWrites : kHandleWrites | kHandleCached;
+  file.direct_io = direct ? 1 : 0;
   file.keep_cache = 1;  // all changes go through this server
   return open_live(request, {ino, flags}, file);
 }
@@ -176,16 +179,28 @@ void do_write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t
     written = write_live(request, ino_of(node), static_cast<std::uint64_t>(offset),
                          {ByteView(data, size), file});
   }
-  if (!written) return reply_error(request, written.error());
+  if (!written) {
+    if (file->writepage != 0) {
+      edge_of(request).open_files.note_lost(ino_of(node), written.error().to_errno());
+    }
+    return reply_error(request, written.error());
+  }
   fuse_reply_write(request, size);
 }
 
-// Bytes are in the journal as soon as a write was answered: close(2) has nothing to add.
-void do_flush(fuse_req_t request, fuse_ino_t, fuse_file_info*) {
-  fuse_reply_err(request, 0);
+bool is_live_writer(fuse_ino_t node, const fuse_file_info* file) {
+  return is_live(node) && (file->fh & kHandleWrites) != 0;
 }
 
-void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info*) {
+// Bytes are in the journal as soon as a write was answered: close(2) has nothing to add, but for
+// those that were refused.
+void do_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
+  const bool writer = is_live_writer(node, file);
+  fuse_reply_err(request, writer ? edge_of(request).open_files.lost_errno(ino_of(node)) : 0);
+}
+
+void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
+  if (is_live_writer(node, file)) edge_of(request).open_files.forget_lost(ino_of(node));
   reply_status(request, is_live(node) ? edge_of(request).fs.sync() : ok());
 }
 

@@ -3,7 +3,8 @@
 // (snapshots), and results become replies. Every handler is: decode → call → reply.
 // Flow:    fuse_session (device) → fuse_*.cc handler → FileSystem | Past → reply.
 // Threads: handlers run on any thread of the session, at the same time.
-// Owns:    past, open files, held files, late seeks; borrows the engine and the mount's state.
+// Owns:    past, open files, held files, late seeks, the space gate; borrows the engine and the
+//          mount's state.
 // Errors:  become an errno in reply_error() and nowhere else; those that are no plain answer to the
 //          program (disk, damage) are also logged.
 // Files:   fuse_edge.cc (what all handlers share) and a file for each family of handlers:
@@ -17,6 +18,7 @@
 #include "fs/fuse/mount_state.h"
 #include "fs/fuse/open_files.h"
 #include "fs/fuse/past.h"
+#include "fs/fuse/space_gate.h"
 #include "fs/fuse/through_mount.h"
 
 #include <fuse_lowlevel.h>
@@ -37,6 +39,7 @@ struct Edge {
   OpenFiles open_files;
   HeldFiles held;
   LateSeek late_seek;
+  SpaceGate space_gate;
 };
 
 // ---- what handlers share (fuse_edge.cc)

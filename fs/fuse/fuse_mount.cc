@@ -2,6 +2,7 @@
 #include "fs/fuse/fuse_mount.h"
 
 #include "blockstore/base/log.h"
+#include "fs/fuse/dirty_limit.h"
 #include "fs/fuse/fuse_device.h"
 #include "fs/fuse/fuse_session.h"
 #include "fs/fuse/kernel_hooks.h"
@@ -68,6 +69,7 @@ class MountedStore final : public FuseMount {
     TRY(engine_.filesystem().drop_orphans());
     state_->set_begun();
     TRY_ASSIGN(session_, FuseSession::open(edge_, std::move(device), options));
+    TRY(guard_space());
     if (takes_over) session_->take_over(options.resend);
     return ok();
   }
@@ -76,6 +78,7 @@ class MountedStore final : public FuseMount {
     notifier_.attach(session_->session());
     engine_.set_hooks(&hooks_);
     edge_.late_seek.start();
+    edge_.space_gate.start(notifier_);
     timer_.start();
     std::thread settling([&] { wait_until_settled(settled); });
     const Status served = session_->serve();
@@ -87,6 +90,7 @@ class MountedStore final : public FuseMount {
     settling.join();
     notifier_.detach();
     timer_.stop();
+    edge_.space_gate.stop();
     edge_.late_seek.stop();
     return served;
   }
@@ -104,6 +108,15 @@ class MountedStore final : public FuseMount {
   }
 
  private:
+  // What the kernel may hold is known now, so it is known what must be kept free for it.
+  [[nodiscard]] Status guard_space() {
+    TRY_ASSIGN(const DiskSpace disk, engine_.io().disk_space(engine_.store()));
+    const std::uint64_t wanted = dirty_max_for(disk.total_bytes);
+    const auto mounted = find_mount(edge_.place.path);
+    engine_.guard_space(mounted ? limit_dirty_bytes(mounted->device, wanted) : wanted);
+    return ok();
+  }
+
   // The kernel hands out resent requests before any new one: when a new one is answered, each of
   // them has been read, and whether it had been applied is in the marks again.
   void wait_until_settled(const std::function<void()>& settled) {

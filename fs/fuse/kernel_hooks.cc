@@ -15,19 +15,32 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <fstream>
+#include <functional>
 
 namespace amberfs {
 namespace {
 
+// EINTR comes from a request that a program had interrupted; its pages are written again. Another
+// error may be of pages that were lost before: their writers are told through their own
+// descriptors, and this one is told once. So it is asked again: what fails twice fails now.
+Status sync_again(const std::function<Status()>& sync) {
+  constexpr int kInterruptedMax = 10;
+  bool told = false;
+  for (int interrupted = 0;;) {
+    Status synced = sync();
+    if (synced) return synced;
+    if (synced.error().sys_errno == EINTR && ++interrupted < kInterruptedMax) continue;
+    if (told) return synced;
+    told = true;
+    log_warning("{}: pages of a program were lost", synced.error().to_string());
+  }
+}
+
 Status start_writing_out(const MountPlace& place) {
   TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
-  // EINTR comes from a request that a program had interrupted; its pages are written again.
-  constexpr int kAttempts = 10;
-  for (int attempt = 1;; ++attempt) {
-    Status synced = root.sync_file_system();
-    if (synced || synced.error().sys_errno != EINTR || attempt == kAttempts) return synced;
-  }
+  return sync_again([&] { return root.sync_file_system(); });
 }
 
 // fdatasync() waits for the answers to all writes of a file, on every kernel.
@@ -35,7 +48,7 @@ Status write_out_file(Edge& edge, Ino ino) {
   auto file = ThroughMount::open(edge.fs, edge.place, ino, O_RDONLY);
   if (!file && file.error().code == Errc::kNoSuchPath) return ok();  // an orphan: in no snapshot
   if (!file) return fail(std::move(file).error());
-  return file->sync_data();
+  return sync_again([&] { return file->sync_data(); });
 }
 
 std::string read_link(const std::string& path) {

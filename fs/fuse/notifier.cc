@@ -24,6 +24,14 @@ bool Notifier::invalidate_inode(Ino ino) {
   return fuse_lowlevel_notify_inval_inode(session_, make_node(kLiveView, ino), 0, 0) == 0;
 }
 
+void Notifier::make_attributes_stale(Ino ino) {
+  constexpr off_t kNoPages = -1;
+  ReadLock lock(mu_);
+  if (session_ == nullptr) return;
+  // That the kernel does not know the inode is as good.
+  fuse_lowlevel_notify_inval_inode(session_, make_node(kLiveView, ino), kNoPages, 0);
+}
+
 void Notifier::invalidate_name(Ino directory, ByteView name) {
   ReadLock lock(mu_);
   if (session_ == nullptr) return;

@@ -21,6 +21,9 @@ class Notifier {
 
   // Drops attributes and cached pages. False when the kernel does not know the inode.
   bool invalidate_inode(Ino ino);
+  // The kernel asks for the attributes before it uses them again; pages stay. The one call that a
+  // thread that serves a request may make: nothing is locked or written for it.
+  void make_attributes_stale(Ino ino);
   void invalidate_name(Ino directory, ByteView name);
   // Makes the kernel's size at least offset + 1, whose byte is `byte`. A size never shrinks so.
   [[nodiscard]] Status store_byte(Ino ino, std::uint64_t offset, char byte);

@@ -73,7 +73,10 @@ bool OpenFiles::remove(std::uint64_t handle, Ino ino) {
   if (entry.ino.load() != ino || entry.generation != generation) return false;
   if ((entry.flags & kHandleWrites) != 0) {
     const auto it = writers_.find(ino);
-    if (it != writers_.end() && --it->second == 0) writers_.erase(it);
+    if (it != writers_.end() && --it->second == 0) {
+      writers_.erase(it);
+      lost_.erase(ino);
+    }
   }
   inherited_requests_.erase(entry.opened_by);
   entry.ino.store(kNoIno);
@@ -81,8 +84,24 @@ bool OpenFiles::remove(std::uint64_t handle, Ino ino) {
   return true;
 }
 
-void OpenFiles::for_each_inherited(const std::function<void(Ino)>& visit) const {
-  for (const File& file : inherited_) visit(file.ino);
+void OpenFiles::for_each_inherited(const std::function<void(const File&)>& visit) const {
+  for (const File& file : inherited_) visit(file);
+}
+
+void OpenFiles::note_lost(Ino ino, int sys_errno) {
+  MutexLock lock(mu_);
+  if (writers_.contains(ino)) lost_[ino] = sys_errno;
+}
+
+void OpenFiles::forget_lost(Ino ino) {
+  MutexLock lock(mu_);
+  lost_.erase(ino);
+}
+
+int OpenFiles::lost_errno(Ino ino) {
+  MutexLock lock(mu_);
+  const auto it = lost_.find(ino);
+  return it == lost_.end() ? 0 : it->second;
 }
 
 bool OpenFiles::has_writer(Ino ino) {

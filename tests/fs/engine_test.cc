@@ -2,14 +2,15 @@
 // Engine: commit, snapshot, rollback, recovery, driven without a mount.
 #include "fs/engine.h"
 
+#include "tests/support/fault_io.h"
+#include "tests/support/pass_io.h"
+#include "tests/support/temp_dir.h"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <random>
-
-#include "tests/support/fault_io.h"
-#include "tests/support/temp_dir.h"
 
 namespace amberfs {
 namespace {
@@ -276,6 +277,93 @@ TEST_F(EngineTest, OverwriteInTheMiddleWritesOnlyTheNewBytes) {
 
 // Whatever call of a commit and snapshot fails: what was acknowledged is still read, at once and
 // after a kill, and once the disk is well again everything goes on.
+TEST_F(EngineTest, CommitsOutOfTheReserveOnAFullDisk) {
+  fault_ = std::make_unique<testing::FaultIo>(*io_);
+  open(store_);
+  engine_->guard_space(1 * kMiB);
+  const std::uint64_t reserve = engine_->space().refresh().reserve_bytes;
+  ASSERT_GT(reserve, 0U);
+  append(make_file("a"), log_text(100'000, 1));
+  fault_->count(testing::io_ops({testing::IoOp::kWrite}));
+  fault_->arm({.at = 1, .sys_errno = ENOSPC});  // the first write of the commit
+  EXPECT_TRUE(engine_->commit());
+  EXPECT_TRUE(fault_->fired());
+  EXPECT_FALSE(engine_->live().dirty());
+  EXPECT_EQ(engine_->space().refresh().reserve_bytes, reserve);  // taken again
+}
+
+TEST_F(EngineTest, ClosesCleanlyOnAFullDiskAndLosesNothing) {
+  fault_ = std::make_unique<testing::FaultIo>(*io_);
+  open(store_);
+  append(make_file("a"), log_text(100'000, 1));
+  fault_->count(testing::io_ops({testing::IoOp::kWrite}));
+  fault_->arm({.at = 1, .sys_errno = ENOSPC, .sticky = true});
+  const Status closed = engine_->close();
+  EXPECT_TRUE(closed) << closed.error().to_string();
+  EXPECT_TRUE(fault_->fired());
+  fault_.reset();
+  open(store_);
+  EXPECT_EQ(live_content("a"), log_text(100'000, 1));
+}
+
+// A disk with bytes that cannot be read any more: some in the middle of each pack.
+class BadSectorIo final : public testing::PassIo {
+ public:
+  using PassIo::PassIo;
+  static constexpr std::uint64_t kBegin = 500'000;
+  static constexpr std::uint64_t kEnd = 500'512;
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
+    TRY_ASSIGN(auto file, PassIo::open(path, mode));
+    if (!path.ends_with(".pack")) return file;
+    return std::unique_ptr<File>(new BadFile(std::move(file)));
+  }
+
+ private:
+  class BadFile final : public testing::PassFile {
+   public:
+    using PassFile::PassFile;
+    Result<std::size_t> pread_some(char* target, std::size_t size, std::uint64_t at) override {
+      if (at < kEnd && kBegin < at + size) return fail(Errc::kIo, EIO, "read", path());
+      return PassFile::pread_some(target, size, at);
+    }
+  };
+};
+
+TEST_F(EngineTest, FailsToReadExactlyWhatTheDiskCannotRead) {
+  Bytes noise(2'000'000, '\0');  // not compressible: offsets in the pack are near those in the file
+  std::mt19937 random(1);
+  for (char& byte : noise) byte = static_cast<char>(random());
+  append(make_file("a"), noise);
+  ASSERT_TRUE(engine_->commit());
+  engine_.reset();
+  BadSectorIo bad(*io_);
+  auto opened = Engine::open(bad, store_);
+  ASSERT_TRUE(opened) << opened.error().to_string();
+  const auto view = (*opened)->live_view();
+  const auto ino = view->resolve_path("a");
+  ASSERT_TRUE(ino);
+  constexpr std::size_t kPiece = 1000;
+  Bytes piece(kPiece, '\0');
+  std::vector<std::size_t> failed;
+  for (std::size_t at = 0; at < noise.size(); at += kPiece) {
+    const auto got = (*opened)->data().read(*view, *ino, at, piece.data(), kPiece);
+    if (got) {
+      EXPECT_EQ(ByteView(piece), ByteView(noise).substr(at, kPiece)) << at;
+      continue;
+    }
+    EXPECT_EQ(got.error().to_errno(), EIO);
+    failed.push_back(at);
+  }
+  // One block, and all of it in one run.
+  ASSERT_FALSE(failed.empty());
+  EXPECT_LE(failed.size() * kPiece, 256 * 1024 + 2 * kPiece);
+  EXPECT_EQ(failed.back() - failed.front(), (failed.size() - 1) * kPiece);
+  // Writing goes on beside it, also over the bytes that are lost.
+  const Status written = (*opened)->filesystem().write(kNobody, *ino, failed.front(),
+                                                       ByteView(noise).substr(0, 10), {});
+  EXPECT_TRUE(written);
+}
+
 TEST_F(EngineTest, FailureAtAnyDiskCallOfASnapshotLosesNothing) {
   const Bytes first = log_text(300'000, 5);
   const Bytes second = log_text(200'000, 6);

@@ -3,9 +3,13 @@
 #include "fs/journal.h"
 #include "tests/fs/journal_support.h"
 #include "tests/support/fault_io.h"
+#include "tests/support/pass_io.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
 
 namespace amberfs {
 namespace {
@@ -69,17 +73,32 @@ TEST_F(JournalFaultTest, WritesOverARecordThatAFullDiskTore) {
   }
 }
 
-TEST_F(JournalFaultTest, AFailedWriteBreaksItForGood) {
+TEST_F(JournalFaultTest, AFailedWriteIsTriedAgainInARewrittenSegment) {
+  OpenedJournal opened = open_journal(io_, dir_.path(), options_);
+  append_named(*opened.journal, "a");
+  io_.arm({.at = 1, .sys_errno = EIO, .torn_percent = 50});
+  append_named(*opened.journal, "b");
+  EXPECT_TRUE(io_.fired());
+  EXPECT_FALSE(opened.journal->broken());
+  EXPECT_EQ(opened.journal->durable_seq(), 1U);  // by the rewriting; "b" came after it
+  EXPECT_TRUE(opened.journal->sync_to(2));
+  ASSERT_TRUE(opened.journal->close());
+  EXPECT_EQ(open_journal(*posix_, dir_.path(), options_).names(), (Names{"a", "b"}));
+}
+
+TEST_F(JournalFaultTest, ADiskThatIsGoneMakesItReadOnlyForGood) {
   OpenedJournal opened = open_journal(io_, dir_.path(), options_);
   append_named(*opened.journal, "a");
   ASSERT_TRUE(opened.journal->sync_to(1));
-  io_.arm({.at = 1, .sys_errno = EIO, .torn_percent = 50});
+  io_.arm({.at = 1, .sys_errno = EIO, .torn_percent = 50, .sticky = true});
   auto failed = opened.journal->append(named_batch("b"));
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, Errc::kBroken);
   EXPECT_EQ(failed.error().to_errno(), EIO);
   io_.disarm();
-  EXPECT_EQ(opened.journal->append(named_batch("c")).error().code, Errc::kBroken);
+  const auto refused = opened.journal->append(named_batch("c"));
+  EXPECT_EQ(refused.error().code, Errc::kReadOnlyDisk);
+  EXPECT_EQ(refused.error().to_errno(), EROFS);
   EXPECT_EQ(opened.journal->sync_to(1).error().code, Errc::kBroken);
   EXPECT_TRUE(opened.journal->broken());
   EXPECT_FALSE(opened.journal->close());
@@ -87,14 +106,129 @@ TEST_F(JournalFaultTest, AFailedWriteBreaksItForGood) {
 }
 
 TEST_F(JournalFaultTest, AFailedSyncIsNeverRetriedIntoASuccess) {
+  // With a disk that lost the pages: what was written is not what can be read any more.
   OpenedJournal opened = open_journal(io_, dir_.path(), options_);
   append_named(*opened.journal, "a");
+  const std::string path = testing::segment_files(dir_.path()).front();
+  Bytes bytes = testing::read_bytes(path);
+  bytes.replace(SegmentHeader::kRecordsOffset, 512, 512, '\0');
+  testing::write_bytes(path, bytes);
   io_.count(testing::io_ops({IoOp::kSync}));
   io_.arm({.at = 1, .sys_errno = EIO});
   EXPECT_EQ(opened.journal->sync_to(1).error().code, Errc::kBroken);
   EXPECT_EQ(opened.journal->sync_to(1).error().code, Errc::kBroken);
   EXPECT_EQ(opened.journal->durable_seq(), 0U);
-  EXPECT_FALSE(opened.journal->append(named_batch("b")));
+  EXPECT_EQ(opened.journal->append(named_batch("b")).error().code, Errc::kReadOnlyDisk);
+  // No reader gets what the disk made of it.
+  char byte = 0;
+  EXPECT_EQ(opened.journal->read(1, SegmentHeader::kRecordsOffset + 200, &byte, 1).error().code,
+            Errc::kJournalDamaged);
+}
+
+// After a sync that failed, and a rewriting that did not: durable is what was really written again.
+TEST_F(JournalFaultTest, WhatAFailedSyncLeftIsRewrittenAndDurable) {
+  for (bool two_segments : {false, true}) {
+    testing::TempDir dir;
+    io_.disarm();
+    io_.track_unsynced();
+    OpenedJournal opened = open_journal(io_, dir.path(), options_);
+    append_named(*opened.journal, "a", 3000);
+    if (two_segments) append_named(*opened.journal, "b", 3000);
+    io_.count(testing::io_ops({IoOp::kSync}));
+    io_.arm({.at = 1, .sys_errno = EIO});
+    const Status failed = opened.journal->sync_to(9);
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, Errc::kIo);
+    EXPECT_FALSE(opened.journal->broken());
+    const Names expected = two_segments ? Names{"a", "b"} : Names{"a"};
+    EXPECT_EQ(opened.journal->durable_seq(), expected.size());
+    append_named(*opened.journal, "never synced");
+    opened.journal.reset();
+    ASSERT_TRUE(io_.lose_unsynced());
+    EXPECT_EQ(open_journal(*posix_, dir.path(), options_).names(), expected);
+  }
+}
+
+TEST_F(JournalFaultTest, ASegmentIsRewrittenOnAFullDiskFromTheReserve) {
+  int asked = 0;
+  options_.make_room = [&] { return ++asked == 1; };
+  OpenedJournal opened = open_journal(io_, dir_.path(), options_);
+  append_named(*opened.journal, "a");
+  io_.count(testing::io_ops({IoOp::kSync, IoOp::kAllocate}));
+  io_.arm({.at = 1, .sys_errno = ENOSPC, .sticky = false});
+  EXPECT_FALSE(opened.journal->sync_to(1));  // delayed allocation: a sync may say it, too
+  EXPECT_FALSE(opened.journal->broken());
+  EXPECT_EQ(opened.journal->durable_seq(), 1U);
+  EXPECT_TRUE(opened.journal->sync_to(1));
+}
+
+TEST_F(JournalFaultTest, TakesASegmentOutOfTheReserve) {
+  int asked = 0;
+  options_.make_room = [&] { return ++asked == 1; };
+  OpenedJournal opened = open_journal(io_, dir_.path(), options_);
+  append_named(*opened.journal, "a", 3000);
+  io_.count(testing::io_ops({IoOp::kAllocate}));
+  io_.arm({.at = 1, .sys_errno = ENOSPC});
+  append_named(*opened.journal, "b", 3000);
+  EXPECT_EQ(asked, 1);
+  EXPECT_TRUE(io_.fired());
+}
+
+// A sync that does not end before it is told how.
+class SlowSyncIo final : public testing::PassIo {
+ public:
+  using PassIo::PassIo;
+  void fail_next_sync() { armed_ = true; }
+  void wait_until_syncing() {
+    while (!syncing_) std::this_thread::yield();
+  }
+  void let_it_fail() { released_ = true; }
+  Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
+    TRY_ASSIGN(auto file, PassIo::open(path, mode));
+    return std::unique_ptr<File>(new SlowFile(*this, std::move(file)));
+  }
+
+ private:
+  class SlowFile final : public testing::PassFile {
+   public:
+    SlowFile(SlowSyncIo& io, std::unique_ptr<File> below) : PassFile(std::move(below)), io_(io) {}
+    Status sync_data() override {
+      if (!io_.armed_.exchange(false)) return PassFile::sync_data();
+      io_.syncing_ = true;
+      while (!io_.released_) std::this_thread::yield();
+      return fail(Errc::kIo, EIO, "sync", path());
+    }
+
+   private:
+    SlowSyncIo& io_;
+  };
+  std::atomic<bool> armed_{false};
+  std::atomic<bool> syncing_{false};
+  std::atomic<bool> released_{false};
+};
+
+TEST_F(JournalFaultTest, EveryWaiterHearsOfAFailedSync) {
+  SlowSyncIo slow(*posix_);
+  OpenedJournal opened = open_journal(slow, dir_.path(), options_);
+  append_named(*opened.journal, "a");
+  slow.fail_next_sync();
+  std::atomic<int> failed{0};
+  std::atomic<int> entered{0};
+  std::vector<std::thread> waiters;
+  waiters.emplace_back([&] { failed += opened.journal->sync_to(1) ? 0 : 1; });
+  slow.wait_until_syncing();
+  for (int i = 0; i < 4; ++i) {
+    waiters.emplace_back([&] {
+      ++entered;
+      failed += opened.journal->sync_to(1) ? 0 : 1;
+    });
+  }
+  while (entered < 4) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // they wait for the flush by now
+  slow.let_it_fail();
+  for (std::thread& waiter : waiters) waiter.join();
+  EXPECT_EQ(failed, 5);
+  EXPECT_TRUE(opened.journal->sync_to(1));  // who asks now: it is durable, in another file
 }
 
 TEST_F(JournalFaultTest, SyncsTheOlderSegmentFirst) {

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an engine does unasked: commits, scheduled snapshots, the journal's timer, and what keeps
+// room on the disk.
+#include "blockstore/base/log.h"
+#include "fs/engine.h"
+
+#include <algorithm>
+
+namespace amberfs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kPollInterval = std::chrono::milliseconds(250);
+constexpr auto kRetryAfterFailure = std::chrono::seconds(5);
+// Who waits for room has a program waiting behind it.
+constexpr auto kReliefMax = std::chrono::seconds(10);
+// What one entry of the overlay costs in tree nodes, as a multiple of its size in memory: a guess
+// on the high side.
+constexpr std::uint64_t kNodeCost = 2;
+
+}  // namespace
+
+void Engine::start_background() {
+  background_ = std::thread([this] { background_loop(); });
+  journal_sync_ = std::thread([this] { journal_sync_loop(); });
+}
+
+void Engine::guard_space(std::uint64_t dirty_max_bytes) {
+  space_->start(dirty_max_bytes, [this] { relieve_space(); });
+}
+
+// An upper bound of what the next commit writes: the journal behind the head, uncompressed, and
+// tree nodes.
+std::uint64_t Engine::pending_bytes() {
+  if (!journal_ || !live_) return 0;
+  const JournalPosition from = head().journal;
+  const JournalPosition tail = journal_->tail();
+  if (tail.next_seq <= from.next_seq) return 0;
+  std::uint64_t journal = tail.offset - std::min(tail.offset, from.offset);
+  if (tail.segment != from.segment) {
+    const std::uint64_t unused = config_.journal.segment_size_bytes -
+                                 std::min(config_.journal.segment_size_bytes, tail.offset);
+    const std::uint64_t all = journal_->size_bytes();
+    journal = all - std::min(all, unused + from.offset);
+  }
+  return journal + kNodeCost * live_->overlay_bytes();
+}
+
+bool Engine::space_wants_commit() {
+  space_->refill();
+  const SpaceReport report = space_->refresh();
+  const std::uint64_t worth = std::max(1 * kMiB, config_.journal.segment_size_bytes / 2);
+  return space_->is_tight() && report.pending_bytes >= worth;
+}
+
+// Has the background thread commit, and waits for it: in a thread that serves a request, so never
+// for a snapshot, which itself waits until requests are answered.
+void Engine::relieve_space() {
+  const auto deadline = Clock::now() + kReliefMax;
+  MutexLock lock(background_mu_);
+  if (!background_.joinable() || busy_ == Busy::kSnapshot) return;
+  // A commit that runs already may have begun before the newest change.
+  const std::uint64_t wanted = rounds_ + (busy_ == Busy::kCommit ? 2 : 1);
+  while (rounds_ < wanted && !stopping_ && busy_ != Busy::kSnapshot && Clock::now() < deadline) {
+    if (busy_ == Busy::kNo) commit_wanted_ = true;
+    background_wake_.notify_all();
+    commit_ended_.wait_for(background_mu_, std::chrono::milliseconds(100));
+  }
+}
+
+bool Engine::wait_for_work(bool& commit_wanted) {
+  MutexLock lock(background_mu_);
+  if (!stopping_ && !commit_wanted_) background_wake_.wait_for(background_mu_, kPollInterval);
+  commit_wanted = std::exchange(commit_wanted_, false);
+  return !stopping_;
+}
+
+void Engine::set_busy(Busy busy) {
+  MutexLock lock(background_mu_);
+  if (busy == Busy::kNo) ++rounds_;
+  busy_ = busy;
+  commit_ended_.notify_all();
+}
+
+// One thread commits and takes the scheduled snapshots. It looks every kPollInterval whether there
+// is something to do, so that writers need not wake it.
+void Engine::background_loop() {
+  auto last_commit = Clock::now();
+  auto last_snapshot = Clock::now();
+  std::uint64_t committed_bytes = journal_->appended_bytes();
+  auto not_before = Clock::now();
+  bool commit_wanted = false;
+  while (wait_for_work(commit_wanted)) {
+    const auto now = Clock::now();
+    const bool room_wanted = space_wants_commit();
+    if (now < not_before && !commit_wanted) continue;
+    const std::uint64_t appended = journal_->appended_bytes();
+    const bool snapshot_due = !commit_wanted && config_.snapshot_every_s > 0 &&
+                              now - last_snapshot >= std::chrono::seconds(config_.snapshot_every_s);
+    const bool commit_due = commit_wanted || room_wanted ||
+                            appended - committed_bytes >= config_.commit_journal_bytes ||
+                            (config_.commit_every_s > 0 && live_->dirty() &&
+                             now - last_commit >= std::chrono::seconds(config_.commit_every_s));
+    if (!snapshot_due && !commit_due) continue;
+    Status done = ok();
+    set_busy(snapshot_due ? Busy::kSnapshot : Busy::kCommit);
+    if (snapshot_due) {
+      last_snapshot = now;
+      SnapshotRequest request{
+          .name = {}, .reason = {}, .kind = "scheduled", .skip_if_unchanged = true};
+      if (auto taken = snapshot(request); !taken) done = fail(std::move(taken).error());
+    } else {
+      done = commit();
+    }
+    set_busy(Busy::kNo);
+    note_result(snapshot_due ? "take the scheduled snapshot" : "commit", done);
+    if (!done) not_before = Clock::now() + kRetryAfterFailure;
+    last_commit = Clock::now();
+    committed_bytes = appended;
+  }
+}
+
+// Bounds what a loss of power can take from programs that never fsync.
+void Engine::journal_sync_loop() {
+  while (true) {
+    {
+      MutexLock lock(background_mu_);
+      if (!stopping_) {
+        background_wake_.wait_for(background_mu_,
+                                  std::chrono::milliseconds(config_.journal_sync_ms));
+      }
+      if (stopping_) return;
+    }
+    if (live_->last_seq() > journal_->durable_seq()) {
+      if (auto synced = live_->sync(); !synced) note_result("sync the journal", synced);
+    }
+  }
+}
+
+}  // namespace amberfs
