@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/crash/scenario.h"
+
+#include "blockstore/base/hash.h"
+#include "blockstore/index.h"
+#include "fs/verify_store.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+namespace amberfs::testing {
+namespace {
+
+constexpr std::size_t kFileSize = 1500;
+const Origin kProgram{.request_id = 0, .uid = 0, .gid = 0, .pid = 1, .command = "crash"};
+
+std::string pattern(std::size_t step, std::size_t size) {
+  std::string text;
+  while (text.size() < size) text += fmt::format("step {} byte {}\n", step, text.size());
+  text.resize(size);
+  return text;
+}
+
+Result<TreeModel> read_tree(Engine& engine, const View& view) {
+  TreeModel tree;
+  std::map<Ino, int> numbers;
+  std::vector<View::DirectoryEntry> entries;
+  TRY(view.list_directory(kRootIno, 0, [&](const View::DirectoryEntry& entry) {
+    entries.push_back(entry);
+    return true;
+  }));
+  std::ranges::sort(entries, {}, &View::DirectoryEntry::name);
+  for (const auto& entry : entries) {
+    const Ino ino = entry.dirent.ino;
+    const auto [number, is_new] = numbers.emplace(ino, static_cast<int>(numbers.size()));
+    tree.names[entry.name] = number->second;
+    if (!is_new) continue;
+    TRY_ASSIGN(const InodeRecord record, view.inode(ino));
+    std::string bytes(record.size_bytes, '\0');
+    TRY_ASSIGN(const std::size_t got, engine.data().read(view, ino, 0, bytes.data(), bytes.size()));
+    bytes.resize(got);
+    tree.contents[number->second] = std::move(bytes);
+  }
+  return tree;
+}
+
+// The same numbers for the same names, whatever they were.
+TreeModel normal(const TreeModel& tree) {
+  TreeModel result;
+  std::map<int, int> numbers;
+  for (const auto& [name, number] : tree.names) {
+    const auto mine = numbers.emplace(number, static_cast<int>(numbers.size())).first->second;
+    result.names[name] = mine;
+    result.contents[mine] = tree.contents.at(number);
+  }
+  return result;
+}
+
+std::string describe(const TreeModel& tree) {
+  std::string text;
+  for (const auto& [name, number] : tree.names) {
+    const std::string& bytes = tree.contents.at(number);
+    text += fmt::format(" {}=#{}:{} bytes {:08x}", name, number, bytes.size(),
+                        xxh3(bytes) & 0xFFFFFFFF);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string to_text(const std::vector<Step>& steps) {
+  constexpr std::array kNames{"create", "append", "overwrite", "truncate", "rename", "link",
+                              "unlink", "fsync",  "snapshot",  "rollback", "commit"};
+  std::string text;
+  for (const Step step : steps) {
+    if (!text.empty()) text += ", ";
+    text += kNames.at(static_cast<std::size_t>(step));
+  }
+  return text;
+}
+
+struct Scenario::Recording {
+  std::string steps;
+  EventLog log;
+  struct IndexVersion {
+    std::size_t at_event = 0;  // its commit; that of the first one was long ago
+    std::string bytes;
+  };
+  std::vector<IndexVersion> index;
+  struct State {
+    TreeModel tree;
+    std::size_t begun_at = 0;                // length of the log
+    std::optional<std::size_t> promised_at;  // everything up to it is durable
+  };
+  std::vector<State> states;  // S(0), S(1) …
+  struct Snapshot {
+    std::uint64_t sequence = 0;
+    std::size_t reported_at = 0;
+    TreeModel tree;
+  };
+  std::vector<Snapshot> snapshots;
+};
+
+Scenario::Scenario() : store_(directory_ / "store") {
+  std::filesystem::create_directories(store_ + "/index");
+  const Status built = build_base();
+  if (!built) {
+    fmt::print(stderr, "the base store: {}\n", built.error().to_string());
+    std::abort();
+  }
+}
+
+std::string Scenario::index_bytes() const {
+  std::ifstream file(store_ + "/" + std::string(kIndexFile), std::ios::binary);
+  std::stringstream bytes;
+  bytes << file.rdbuf();
+  return bytes.str();
+}
+
+void Scenario::put_index(const std::string& bytes) {
+  std::error_code ignored;
+  std::filesystem::remove_all(store_ + "/index", ignored);
+  std::filesystem::create_directories(store_ + "/index");
+  std::ofstream(store_ + "/" + std::string(kIndexFile), std::ios::binary) << bytes;
+}
+
+Status Scenario::build_base() {
+  RecordingIo io{DiskImage{}};
+  std::string config = default_config_text(std::string(32, 'c'));
+  const std::string schedule = "every = \"10m\"";
+  config.replace(config.find(schedule), schedule.size(), "every = \"off\"");
+  TRY(Engine::create(io, store_, config));
+  {
+    TRY_ASSIGN(auto engine, Engine::open(io, store_));
+    TRY_ASSIGN(const Attr file,
+               engine->filesystem().make(kProgram, kRootIno, "a", {.mode = S_IFREG | 0644U}));
+    TRY(engine->filesystem().write(kProgram, file.ino, 0, pattern(0, kFileSize), {}));
+    TRY(engine->snapshot({.name = "base", .reason = {}}));
+    TRY(engine->close());
+  }
+  base_ = io.image();
+  base_index_ = index_bytes();
+  base_tree_.names["a"] = 0;
+  base_tree_.contents[0] = pattern(0, kFileSize);
+  return ok();
+}
+
+namespace {
+
+// Performs steps on the store and on the model.
+class Performer {
+ public:
+  Performer(Engine& engine, TreeModel tree) : engine_(engine), tree_(std::move(tree)) {}
+  [[nodiscard]] const TreeModel& tree() const { return tree_; }
+
+  [[nodiscard]] Status create(std::size_t number) {
+    const std::string name = fmt::format("new{}", number);
+    TRY(fs().make(kProgram, kRootIno, name, {.mode = S_IFREG | 0644U}));
+    const int id = next_++;
+    tree_.names[name] = id;
+    tree_.contents[id] = "";
+    return ok();
+  }
+  [[nodiscard]] Status write(std::size_t number, bool append) {
+    TRY_ASSIGN(const Ino ino, first());
+    std::string& bytes = content();
+    const std::size_t offset = append ? bytes.size() : std::min<std::size_t>(bytes.size(), 200);
+    const std::string data = pattern(number, append ? 700 : 600);
+    TRY(fs().write(kProgram, ino, offset, data, {}));
+    if (bytes.size() < offset + data.size()) bytes.resize(offset + data.size());
+    bytes.replace(offset, data.size(), data);
+    return ok();
+  }
+  [[nodiscard]] Status truncate() {
+    TRY_ASSIGN(const Ino ino, first());
+    SetAttr set;
+    set.size_bytes = content().size() / 3;
+    TRY(fs().setattr(kProgram, ino, set));
+    content().resize(*set.size_bytes);
+    return ok();
+  }
+  [[nodiscard]] Status rename(std::size_t number) {
+    const std::string target = fmt::format("b{}", number);
+    const std::string source = tree_.names.begin()->first;
+    TRY(fs().rename(kProgram, {kRootIno, source}, {kRootIno, target}, RenameFlags::kNone));
+    tree_.names[target] = tree_.names.at(source);
+    tree_.names.erase(source);
+    return ok();
+  }
+  [[nodiscard]] Status link(std::size_t number) {
+    TRY_ASSIGN(const Ino ino, first());
+    const std::string target = fmt::format("hard{}", number);
+    TRY(fs().link(kProgram, ino, kRootIno, target));
+    tree_.names[target] = tree_.names.begin()->second;
+    return ok();
+  }
+  [[nodiscard]] Status unlink() {
+    const std::string name = tree_.names.begin()->first;
+    TRY(fs().unlink(kProgram, kRootIno, name));
+    tree_.names.erase(name);
+    return ok();
+  }
+  // Something to work on: a file, made anew when there is none.
+  [[nodiscard]] bool empty() const { return tree_.names.empty(); }
+  void set_tree(TreeModel tree) { tree_ = std::move(tree); }
+
+ private:
+  [[nodiscard]] FileSystem& fs() { return engine_.filesystem(); }
+  [[nodiscard]] std::string& content() { return tree_.contents.at(tree_.names.begin()->second); }
+  [[nodiscard]] Result<Ino> first() {
+    TRY_ASSIGN(const Attr attr, fs().lookup(kRootIno, tree_.names.begin()->first));
+    return attr.ino;
+  }
+
+  Engine& engine_;
+  TreeModel tree_;
+  int next_ = 100;
+};
+
+bool needs_file(Step step) {
+  return step != Step::kCreate && step != Step::kFsync && step != Step::kSnapshot &&
+         step != Step::kRollback && step != Step::kCommit;
+}
+
+}  // namespace
+
+Status Scenario::record(const std::vector<Step>& steps, const Options& options,
+                        Recording& recording) {
+  put_index(base_index_);
+  recording.steps = to_text(steps);
+  recording.index.push_back({0, base_index_});
+  RecordingIo io(base_);
+  EventLog& log = recording.log;
+  const auto note_index = [&] {
+    std::string now = index_bytes();
+    if (now == recording.index.back().bytes) return;
+    recording.index.push_back({log.size(), std::move(now)});
+    log.add({.kind = Event::Kind::kIndexCommit, .path = std::string(kIndexFile)});
+  };
+  TRY_ASSIGN(const auto engine, Engine::open(io, store_));
+  io.record(log, note_index, options.mutation);
+  recording.snapshots.push_back({1, 0, base_tree_});
+  recording.states.push_back({base_tree_, 0, 0});
+  Performer performer(*engine, base_tree_);
+  std::size_t number = 0;
+  for (Step step : steps) {
+    ++number;
+    if (performer.empty() && needs_file(step)) step = Step::kCreate;
+    Recording::State state{.tree = {}, .begun_at = log.size(), .promised_at = {}};
+    // While it runs it counts as begun, with the state it leads to (filled in below).
+    Status done = ok();
+    bool promised = false;
+    std::optional<Manifest> taken;
+    switch (step) {
+      case Step::kCreate:
+        done = performer.create(number);
+        break;
+      case Step::kAppend:
+      case Step::kOverwrite:
+        done = performer.write(number, step == Step::kAppend);
+        break;
+      case Step::kTruncate:
+        done = performer.truncate();
+        break;
+      case Step::kRename:
+        done = performer.rename(number);
+        break;
+      case Step::kLink:
+        done = performer.link(number);
+        break;
+      case Step::kUnlink:
+        done = performer.unlink();
+        break;
+      case Step::kFsync:
+        done = engine->filesystem().sync();
+        promised = true;
+        break;
+      case Step::kSnapshot: {
+        auto result = engine->snapshot({.name = {}, .reason = {}});
+        done = result ? ok() : Status(fail(result.error()));
+        if (result) taken = result->manifest;
+        promised = true;
+        break;
+      }
+      case Step::kRollback: {
+        TRY_ASSIGN(const Manifest target, engine->catalog().by_sequence(1));
+        auto result = engine->rollback(target, true);
+        done = result ? ok() : Status(fail(result.error()));
+        if (result) taken = result->before;
+        promised = true;
+        break;
+      }
+      case Step::kCommit:
+        done = engine->commit();
+        promised = true;
+        break;
+    }
+    TRY(done);
+    note_index();
+    if (taken) recording.snapshots.push_back({taken->sequence, log.size(), performer.tree()});
+    if (step == Step::kRollback) performer.set_tree(base_tree_);
+    state.tree = performer.tree();
+    if (promised) state.promised_at = log.size();
+    recording.states.push_back(std::move(state));
+  }
+  io.stop_recording();
+  return ok();
+}
+
+void Scenario::run(const std::vector<Step>& steps, const Options& options, CrashCounts& counts) {
+  Recording recording;
+  if (Status recorded = record(steps, options, recording); !recorded) {
+    counts.violations.push_back(
+        fmt::format("[{}] failed: {}", to_text(steps), recorded.error().to_string()));
+    return;
+  }
+  for (std::size_t event = 0; event <= recording.log.size(); ++event) {
+    check_crash_at(recording, event, options, counts);
+    if (counts.violations.size() >= options.violations_max) return;
+  }
+}
+
+void Scenario::check_crash_at(const Recording& recording, std::size_t event, const Options& options,
+                              CrashCounts& counts) {
+  const EventLog& log = recording.log;
+  std::size_t version = 0;
+  while (version + 1 < recording.index.size() && recording.index[version + 1].at_event < event) {
+    ++version;
+  }
+  if (options.stale_index && version > 0) --version;
+
+  std::mt19937_64 random(options.seed + event);
+  const std::vector<std::size_t> open = log.unsynced(event);
+  std::vector<EventLog::Keep> choices;
+  choices.emplace_back([](std::size_t) { return EventLog::kAll; });
+  if (!open.empty()) {
+    choices.emplace_back([](std::size_t) { return EventLog::kNothing; });
+    std::vector<std::size_t> some = open;
+    std::ranges::shuffle(some, random);
+    if (some.size() > options.single_choices) some.resize(options.single_choices);
+    for (const std::size_t one : some) {
+      choices.emplace_back(
+          [one](std::size_t i) { return i == one ? EventLog::kNothing : EventLog::kAll; });
+      choices.emplace_back(
+          [one](std::size_t i) { return i == one ? EventLog::kAll : EventLog::kNothing; });
+      const Event& torn = log[one];
+      if (torn.kind != Event::Kind::kWrite) continue;
+      const std::uint64_t first_border = kSector - torn.offset % kSector;
+      if (first_border >= torn.size) continue;
+      const std::uint64_t borders = (torn.size - first_border + kSector - 1) / kSector;
+      const std::uint64_t kept = first_border + random() % borders * kSector;
+      choices.emplace_back([one, kept](std::size_t i) { return i == one ? kept : EventLog::kAll; });
+      choices.emplace_back(
+          [one, kept](std::size_t i) { return i == one ? kept : EventLog::kNothing; });
+    }
+    for (unsigned i = 0; i < options.random_choices; ++i) {
+      const std::uint64_t salt = random();
+      choices.emplace_back([salt](std::size_t e) {
+        return (salt * (2 * e + 1) >> 40 & 1) != 0 ? EventLog::kAll : EventLog::kNothing;
+      });
+    }
+  }
+  for (const EventLog::Keep& choice : choices) {
+    const DiskImage image = log.image(base_, event, choice);
+    check_image(recording, event, image, recording.index[version].bytes, options, counts);
+    if (counts.violations.size() >= options.violations_max) return;
+  }
+}
+
+void Scenario::check_image(const Recording& recording, std::size_t event, const DiskImage& image,
+                           const std::string& index, const Options& options, CrashCounts& counts) {
+  ++counts.states;
+  // The same disk may have to keep other promises at another place: both are part of the state.
+  std::uint64_t hash = image.hash() ^ (xxh3(index) * 3);
+  for (const auto& state : recording.states) {
+    const bool promised = state.promised_at && *state.promised_at <= event;
+    hash = hash * 31 + (state.begun_at <= event ? 2 : 0) + (promised ? 1 : 0) +
+           xxh3(describe(state.tree));
+  }
+  if (!seen_.insert(hash).second) return;
+  ++counts.distinct;
+  put_index(index);
+  RecordingIo io(image);
+  std::string wrong;
+  auto engine = Engine::open(io, store_);
+  if (!engine) {
+    wrong = "the store cannot be opened: " + engine.error().to_string();
+  } else {
+    wrong = look(recording, event, **engine, options);
+    if (const Status closed = (*engine)->close(); wrong.empty() && !closed) {
+      wrong = "the store cannot be closed: " + closed.error().to_string();
+    }
+  }
+  if (!wrong.empty()) {
+    counts.violations.push_back(fmt::format("[{}] crash behind event {} of {}: {}\n{}",
+                                            recording.steps, event, recording.log.size(), wrong,
+                                            recording.log.describe(event)));
+  }
+}
+
+std::string Scenario::look(const Recording& recording, std::size_t event, Engine& engine,
+                           const Options& options) {
+  auto tree = read_tree(engine, *engine.live_view());  // held no longer: commits wait for it
+  if (!tree) return "the tree cannot be read: " + tree.error().to_string();
+  std::size_t lowest = 0;
+  std::size_t highest = 0;
+  for (std::size_t k = 0; k < recording.states.size(); ++k) {
+    const auto& state = recording.states[k];
+    if (state.begun_at <= event) highest = k;
+    if (state.promised_at && *state.promised_at <= event) lowest = k;
+  }
+  bool found = false;
+  for (std::size_t k = lowest; k <= highest; ++k) {
+    if (normal(recording.states[k].tree) == *tree) found = true;
+  }
+  if (!found) {
+    std::string expected;
+    for (std::size_t k = lowest; k <= highest; ++k) {
+      expected += fmt::format("\n  S({}):{}", k, describe(normal(recording.states[k].tree)));
+    }
+    return "the tree is" + describe(*tree) + ", none of" + expected;
+  }
+  for (const auto& snapshot : recording.snapshots) {
+    if (snapshot.reported_at > event) continue;
+    const auto manifest = engine.catalog().by_sequence(snapshot.sequence);
+    if (!manifest) return fmt::format("snapshot {} was reported and is lost", snapshot.sequence);
+    auto past = read_tree(engine, *engine.view_of(*manifest).view);
+    if (!past) return "a snapshot cannot be read: " + past.error().to_string();
+    if (*past != normal(snapshot.tree)) {
+      return fmt::format("snapshot {} is{}, not{}", snapshot.sequence, describe(*past),
+                         describe(normal(snapshot.tree)));
+    }
+  }
+  const auto newest = engine.catalog().newest_sequence();
+  for (std::uint64_t sequence = 1; newest && sequence <= *newest; ++sequence) {
+    const auto manifest = engine.catalog().by_sequence(sequence);
+    if (!manifest) continue;
+    auto past = read_tree(engine, *engine.view_of(*manifest).view);
+    if (!past) return "an unreported snapshot is not whole: " + past.error().to_string();
+    const bool known = std::ranges::any_of(
+        recording.states, [&](const auto& state) { return normal(state.tree) == *past; });
+    if (!known)
+      return fmt::format("snapshot {} holds what never was:{}", sequence, describe(*past));
+  }
+  const auto report = verify_store(engine, options.full_verify, {});
+  if (!report) return "verify: " + report.error().to_string();
+  if (!report->ok()) {
+    const VerifyFinding& first = report->findings.front();
+    return fmt::format("verify: {} {}: {}", first.kind, first.object, first.what);
+  }
+  return "";
+}
+
+}  // namespace amberfs::testing
