@@ -40,7 +40,7 @@ TEST(Crash, LeavesWhatWasPromised) {
   if (!is_long()) {  // the short ones all, of the long ones some
     std::mt19937_64 random(4711);
     std::shuffle(all.begin() + 1 + kStepCount, all.end(), random);
-    all.resize(60);
+    all.resize(250);
   }
   CrashCounts counts;
   Scenario::Options options;
@@ -56,6 +56,16 @@ TEST(Crash, LeavesWhatWasPromised) {
               all.size(), static_cast<unsigned long long>(counts.states),
               static_cast<unsigned long long>(counts.distinct));
   EXPECT_GT(counts.distinct, is_long() ? 50'000U : 1'000U);
+}
+
+TEST(Crash, LeavesWhatWasPromisedWhenAPackIsFull) {
+  Scenario scenario(Scenario::Base::kFullPack);
+  CrashCounts counts;
+  for (const auto& steps : sequences(1)) {
+    scenario.run(steps, {}, counts);
+    ASSERT_TRUE(counts.violations.empty()) << counts.violations.front();
+  }
+  EXPECT_GT(counts.distinct, 100U);
 }
 
 // ---- planted bugs
@@ -74,6 +84,7 @@ struct PlantedBug {
   const char* name;
   std::function<Mutation()> make;
   bool stale_index = false;
+  Scenario::Base base = Scenario::Base::kSmall;
 };
 
 // Leaves an event of this kind out when its path is one of those.
@@ -90,7 +101,7 @@ std::vector<PlantedBug> planted_bugs() {
       {"the directory of snapshots is not synced",
        [] { return leave_out(Kind::kSyncDirectory, is_manifest); }},
       {"the directory of packs is not synced",
-       [] { return leave_out(Kind::kSyncDirectory, is_pack); }},
+       [] { return leave_out(Kind::kSyncDirectory, is_pack); }, false, Scenario::Base::kFullPack},
       {"index commits reach the disk one late", [] { return Mutation(); }, true},
       {"the journal's writes are lost", [] { return leave_out(Kind::kWrite, is_journal); }},
       {"the last sector of each journal write is lost",
@@ -144,7 +155,7 @@ TEST(Crash, PlantedBugsAreFound) {
   const auto all = sequences(2);
   int found = 0;
   for (const PlantedBug& bug : planted_bugs()) {
-    Scenario scenario;
+    Scenario scenario(bug.base);
     CrashCounts counts;
     Scenario::Options options;
     options.stale_index = bug.stale_index;

@@ -131,8 +131,8 @@ std::vector<std::size_t> EventLog::unsynced(std::size_t count) const {
 }
 
 std::string EventLog::describe(std::size_t count) const {
-  constexpr std::array kNames{"write", "truncate", "extend", "sync",
-                              "create", "rename", "unlink", "sync directory", "index commit"};
+  constexpr std::array kNames{"write",  "truncate", "extend",         "sync",        "create",
+                              "rename", "unlink",   "sync directory", "index commit"};
   const std::vector<std::size_t> open = unsynced(count);
   std::string text;
   for (std::size_t i = 0; i < count; ++i) {

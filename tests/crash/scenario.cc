@@ -107,7 +107,7 @@ struct Scenario::Recording {
   std::vector<Snapshot> snapshots;
 };
 
-Scenario::Scenario() : store_(directory_ / "store") {
+Scenario::Scenario(Base base) : base_kind_(base), store_(directory_ / "store") {
   std::filesystem::create_directories(store_ + "/index");
   const Status built = build_base();
   if (!built) {
@@ -135,7 +135,12 @@ Status Scenario::build_base() {
   std::string config = default_config_text(std::string(32, 'c'));
   const std::string schedule = "every = \"10m\"";
   config.replace(config.find(schedule), schedule.size(), "every = \"off\"");
+  const std::string pack = "size = \"256MiB\"";
+  if (base_kind_ == Base::kFullPack)
+    config.replace(config.find(pack), pack.size(), "size = \"1MiB\"");
   TRY(Engine::create(io, store_, config));
+  base_tree_.names["a"] = 0;
+  base_tree_.contents[0] = pattern(0, kFileSize);
   {
     TRY_ASSIGN(auto engine, Engine::open(io, store_));
     TRY_ASSIGN(const Attr file,
@@ -146,8 +151,6 @@ Status Scenario::build_base() {
   }
   base_ = io.image();
   base_index_ = index_bytes();
-  base_tree_.names["a"] = 0;
-  base_tree_.contents[0] = pattern(0, kFileSize);
   return ok();
 }
 
@@ -206,6 +209,18 @@ class Performer {
     tree_.names.erase(name);
     return ok();
   }
+  [[nodiscard]] Status make_large() {
+    tree_.names["z"] = kLarge;
+    tree_.contents[kLarge] = "";
+    TRY(fs().make(kProgram, kRootIno, "z", {.mode = S_IFREG | 0644U}));
+    return ok();
+  }
+  // More than a pack holds.
+  [[nodiscard]] Status fill_large() {
+    TRY_ASSIGN(const Attr large, fs().lookup(kRootIno, "z"));
+    tree_.contents[kLarge] = random_bytes(kMiB + 4096);
+    return fs().write(kProgram, large.ino, 0, tree_.contents[kLarge], {});
+  }
   // Something to work on: a file, made anew when there is none.
   [[nodiscard]] bool empty() const { return tree_.names.empty(); }
   void set_tree(TreeModel tree) { tree_ = std::move(tree); }
@@ -220,6 +235,7 @@ class Performer {
 
   Engine& engine_;
   TreeModel tree_;
+  static constexpr int kLarge = 99;
   int next_ = 100;
 };
 
@@ -248,6 +264,16 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
   recording.snapshots.push_back({1, 0, base_tree_});
   recording.states.push_back({base_tree_, 0, 0});
   Performer performer(*engine, base_tree_);
+  if (base_kind_ == Base::kFullPack) {
+    const std::size_t made_at = log.size();
+    TRY(performer.make_large());
+    recording.states.push_back({performer.tree(), made_at, {}});
+    const std::size_t filled_at = log.size();
+    TRY(performer.fill_large());
+    TRY(engine->commit());
+    note_index();
+    recording.states.push_back({performer.tree(), filled_at, log.size()});
+  }
   std::size_t number = 0;
   for (Step step : steps) {
     ++number;
@@ -443,8 +469,9 @@ std::string Scenario::look(const Recording& recording, std::size_t event, Engine
     if (!manifest) continue;
     auto past = read_tree(engine, *engine.view_of(*manifest).view);
     if (!past) return "an unreported snapshot is not whole: " + past.error().to_string();
-    const bool known = std::ranges::any_of(
-        recording.states, [&](const auto& state) { return normal(state.tree) == *past; });
+    const auto is_it = [&](const auto& state) { return normal(state.tree) == *past; };
+    const bool known = std::ranges::any_of(recording.states, is_it) ||
+                       std::ranges::any_of(recording.snapshots, is_it);
     if (!known)
       return fmt::format("snapshot {} holds what never was:{}", sequence, describe(*past));
   }

@@ -53,7 +53,9 @@ struct CrashCounts {
 
 class Scenario {
  public:
-  Scenario();
+  // kFullPack: before the steps a commit fills the store's only pack, and a new one is begun.
+  enum class Base { kSmall, kFullPack };
+  explicit Scenario(Base base = Base::kSmall);
 
   struct Options {
     unsigned random_choices = 1;  // of unsynced events, for each place to crash
@@ -83,6 +85,7 @@ class Scenario {
   void put_index(const std::string& bytes);
   [[nodiscard]] std::string index_bytes() const;
 
+  const Base base_kind_;
   TempDir directory_;
   std::string store_;
   DiskImage base_;
