@@ -12,6 +12,7 @@
 #include "fs/control/control_server.h"
 #include "fs/fuse/fuse_mount.h"
 #include "fs/fuse/mount_point.h"
+#include "fs/memory.h"
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/session.h"
@@ -173,6 +174,8 @@ Status serve(const Options& options, const MountOptions& mount_options,
   const auto io = make_posix_io();
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
   if (!options.foreground) TRY(open_log_file(options.store + "/server.log"));
+  lower_oom_score();
+  keep_memory_reserve();
   TRY(prepare_tree(*engine, options));
   StopOnSignal::block();
   TRY_ASSIGN(auto mount, FuseMount::mount(*engine, mount_options));
