@@ -22,6 +22,7 @@ constexpr std::uint64_t kNodeCost = 2;
 }  // namespace
 
 void Engine::start_background() {
+  MutexLock lock(background_mu_);  // requests may look already whether it runs
   background_ = std::thread([this] { background_loop(); });
   journal_sync_ = std::thread([this] { journal_sync_loop(); });
 }

@@ -22,7 +22,7 @@ namespace amberfs {
 
 // Who asked for it: kept in the journal with every batch (exact capture needs it for each write).
 struct Origin {
-  std::uint64_t request_id = 0;  // the kernel's unique id; 0 for the server's own work
+  std::uint64_t request_id = 0;  // the kernel's unique id in this mount; 0: the server's own work
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::uint32_t pid = 0;
@@ -51,6 +51,7 @@ enum class OpKind : std::uint8_t {
   kRestore = 17,
   kAdopt = 18,
   kRollback = 19,
+  kMount = 20,  // changes nothing: request ids of what follows are those of a new mount
 };
 
 class Batch {

@@ -43,7 +43,7 @@ every = "30s"              # the journal is folded into the block store this oft
 journal = "256MiB"         # and whenever it has grown by this much
 
 [memory]
-budget = "512MiB"          # half of it at most for the cache, an eighth for changes not committed yet
+budget = "512MiB"          # at most half of it for the cache, an eighth for changes not committed
 
 [disk]
 # reserve = "64MiB"        # kept for commits, removing and unmounting when the disk is full; when

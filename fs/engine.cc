@@ -85,11 +85,11 @@ Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {
 }
 
 Status Engine::recover() {
-  space_ =
-      std::make_unique<Space>(io_, store_,
-                              SpaceOptions{.reserve_bytes = config_.reserve_bytes,
-                                           .segment_bytes = config_.journal.segment_size_bytes},
-                              [this] { return pending_bytes(); });
+  space_ = std::make_unique<Space>(
+      io_, store_,
+      SpaceOptions{.reserve_bytes = config_.reserve_bytes,
+                   .segment_bytes = config_.journal.segment_size_bytes},
+      [this] { return pending_bytes(); });
   TRY(space_->open());
   TRY_ASSIGN(blocks_, BlockStore::open(io_, store_, config_.blocks));
   TRY_ASSIGN(Bytes head_bytes, blocks_->head());
@@ -108,8 +108,10 @@ Status Engine::recover() {
   TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", journal_options, head.journal,
                                      [this](const Batch& batch, const Appended&) {
                                        live_->replay(batch);
+                                       applied_requests_.replayed(batch);
                                        return ok();
                                      }));
+  applied_requests_.ready();
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
   filesystem_->set_space(*space_);
@@ -117,8 +119,21 @@ Status Engine::recover() {
   return ok();
 }
 
-Status Engine::close() {
-  if (std::exchange(closed_, true)) return ok();
+Status Engine::begin_mount(RequestMarks& marks) {
+  live_->set_marks(&marks);
+  applied_requests_.forget();
+  Batch marker(OpKind::kMount);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  marker.set_time_ns(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+  TRY(journal_->append(marker));
+  return ok();
+}
+
+void Engine::take_over_mount(RequestMarks& marks) {
+  live_->set_marks(&marks);
+}
+
+void Engine::stop_background() {
   {
     MutexLock lock(background_mu_);
     stopping_ = true;
@@ -127,18 +142,33 @@ Status Engine::close() {
   }
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
-  // Every step is tried even when one before it failed: a failed commit still leaves the journal.
+}
+
+// Every step is tried even when one before it failed: a failed commit still leaves the journal.
+Status Engine::close_parts(Status before) {
+  Status journal_closed = journal_->close();
+  Status blocks_closed = blocks_->close();
+  TRY(std::move(before));
+  TRY(std::move(journal_closed));
+  return blocks_closed;
+}
+
+Status Engine::close() {
+  if (std::exchange(closed_, true)) return ok();
+  stop_background();
   Status committed = live_->dirty() ? commit() : ok();
   if (!committed && committed.error().code == Errc::kNoSpace) {
     // Nothing is lost: the next one who opens the store finds it in the journal.
     log_warning("the last changes stay in the journal: {}", committed.error().to_string());
     committed = ok();
   }
-  Status journal_closed = journal_->close();
-  Status blocks_closed = blocks_->close();
-  TRY(std::move(committed));
-  TRY(std::move(journal_closed));
-  return blocks_closed;
+  return close_parts(std::move(committed));
+}
+
+Status Engine::close_for_successor() {
+  if (std::exchange(closed_, true)) return ok();
+  stop_background();
+  return close_parts(ok());
 }
 
 Head Engine::head() {

@@ -58,6 +58,13 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  // The two ways to begin serving a mount, before the first request. A new mount: nothing is open,
+  // and request ids begin anew. One that another server served: requests that were applied but
+  // perhaps not answered are known (applied_requests()) and leave marks.
+  [[nodiscard]] Status begin_mount(RequestMarks& marks);
+  void take_over_mount(RequestMarks& marks);
+  [[nodiscard]] const AppliedRequests& applied_requests() const { return applied_requests_; }
+
   // Starts the journal's timer, the commit thread and the snapshot schedule (the mounted server).
   void start_background();
   // New data is refused from now on when the disk has no room for it, given that the kernel may
@@ -74,6 +81,9 @@ class Engine {
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
+  // Makes the journal durable, stops the threads, closes everything: the next server, which is
+  // waited for, replays what was not committed.
+  [[nodiscard]] Status close_for_successor();
 
   [[nodiscard]] SnapshotView view_of(const Manifest& manifest);
   [[nodiscard]] std::shared_ptr<const View> live_view() { return live_->view(); }
@@ -104,6 +114,8 @@ class Engine {
   Engine(Io& io, std::string store, Config config, FileLock lock);
 
   [[nodiscard]] Status recover();
+  void stop_background();
+  [[nodiscard]] Status close_parts(Status before);
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
   [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);
   [[nodiscard]] std::uint64_t pending_bytes();
@@ -137,6 +149,7 @@ class Engine {
   std::unique_ptr<LiveMap> live_;
   std::unique_ptr<FileSystem> filesystem_;
   std::unique_ptr<Catalog> catalog_;
+  AppliedRequests applied_requests_;
   std::atomic<MountHooks*> hooks_{nullptr};
 
   Mutex commit_mu_;

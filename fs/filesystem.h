@@ -134,12 +134,11 @@ class FileSystem {
     std::uint32_t count = 0;
   };
   [[nodiscard]] std::vector<OpenFile> open_files();
-  // Drops every orphan that is not held: neither open here nor inherited (see below). At a clean
-  // mount, when the kernel holds nothing, that is all of them.
+  // Drops every orphan that is not open. At a new mount, when the kernel holds nothing, that is all
+  // of them.
   [[nodiscard]] Status drop_orphans();
-  // A server that takes over a mount does not know what the kernel holds open: from now on every
-  // inode that exists is kept as an orphan when it loses its last name, until the next clean mount.
-  void inherit_open_files();
+  // Counts an opening that an earlier server of this mount answered. Before the first request.
+  void inherit_open(Ino ino);
   // For changes of names that do not go through this class (restore): held before the Mutation is
   // made.
   [[nodiscard]] Mutex& names_mutex() { return names_mu_; }
@@ -199,7 +198,6 @@ class FileSystem {
   Mutex open_mu_;
   std::unordered_map<Ino, std::uint32_t> open_counts_ GUARDED_BY(open_mu_);
   std::unordered_set<Ino> dropping_ GUARDED_BY(open_mu_);  // records are going: never open again
-  Ino inherited_below_ GUARDED_BY(open_mu_) = kNoIno;
 };
 
 }  // namespace amberfs

@@ -111,6 +111,9 @@ Status LiveMap::append_and_apply(Batch& batch) {
   }
   TRY_ASSIGN(const Appended appended, journal_->append(batch));
   batch.resolve(appended.segment, appended.data_position);
+  if (RequestMarks* marks = marks_.load(); marks != nullptr && batch.origin().request_id != 0) {
+    marks->applied(batch.origin().request_id);
+  }
   // Before the change can be seen: who sees it and syncs, syncs it too.
   std::uint64_t last = last_seq_.load();
   while (last < appended.seq && !last_seq_.compare_exchange_weak(last, appended.seq)) {

@@ -23,6 +23,7 @@
 #include <functional>
 #include <span>
 
+#include "fs/applied_requests.h"
 #include "fs/journal.h"
 #include "fs/view.h"
 #include "snapshot/manifest.h"
@@ -58,6 +59,8 @@ class LiveMap {
   LiveMap(Blocks& blocks, const BlockId& root, const TreeTotals& totals, Ino next_ino);
   // After recovery; before the first Mutation.
   void attach_journal(Journal& journal) { journal_ = &journal; }
+  // Is told each request whose batch was appended. Before the first Mutation of a request.
+  void set_marks(RequestMarks* marks) { marks_.store(marks); }
   // Recovery: applies a batch read from the journal.
   void replay(const Batch& batch);
 
@@ -98,6 +101,7 @@ class LiveMap {
 
   Blocks& blocks_;
   Journal* journal_ = nullptr;
+  std::atomic<RequestMarks*> marks_{nullptr};
   Gate gate_;
   std::array<Mutex, kStripes> inode_locks_;
   mutable Mutex state_mu_;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <new>
@@ -22,10 +23,8 @@ std::atomic<void*> reserve{nullptr};
 void on_allocation_failure() {
   void* held = reserve.exchange(nullptr);
   if (held == nullptr) {
-    constexpr std::string_view kLast = "amberfs: out of memory: the server ends; nothing is lost\n";
-    // Nothing that could allocate.
-    if (::write(STDERR_FILENO, kLast.data(), kLast.size()) < 0) ::_exit(kExitOutOfMemory);
-    ::_exit(kExitOutOfMemory);
+    std::fputs("amberfs: out of memory: the server ends; nothing is lost\n", stderr);
+    ::_exit(kExitOutOfMemory);  // nothing that could allocate
   }
   std::free(held);
   log_error("out of memory: the last {} bytes are used now", kReserveSize);

@@ -4,6 +4,9 @@
 // Threads: any thread that serves no FUSE request (these calls wait for requests to be served).
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -16,6 +19,16 @@ struct OpenFileUser {
   std::string path;      // relative to the mount
   std::string command;   // "rsyslogd"
   std::uint32_t pid = 0;
+};
+
+// Who watches over the server, and what it may ask of it.
+struct Supervision {
+  pid_t keeper_pid = 0;     // 0: nobody
+  std::uint32_t life = 1;   // servers this mount has had
+  std::string binary;       // that serves
+  std::string last_death;   // how the one before ended; ""
+  // Asks for another server from this binary, and begins to make way for it.
+  std::function<Status(const std::string& binary)> hand_over;
 };
 
 class MountHooks {
@@ -36,6 +49,10 @@ class MountHooks {
   // Who holds files of the live tree open, as far as /proc tells.
   [[nodiscard]] virtual std::vector<OpenFileUser> open_file_users() = 0;
   [[nodiscard]] virtual std::string mount_point() const = 0;
+  [[nodiscard]] virtual const Supervision& supervision() const {
+    static const Supervision nobody;
+    return nobody;
+  }
 };
 
 }  // namespace amberfs

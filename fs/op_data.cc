@@ -70,7 +70,9 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   if (flags.kill_suid_sgid && !flags.from_page_cache) {
     TRY(drop_privileges(mutation.view(), batch, ino, record));
   }
-  record.mtime = record.ctime = current_time();
+  // The kernel keeps the times of files it caches and sends them on their own, before or after the
+  // bytes: a time of ours would stand where the program has seen another.
+  if (!flags.from_page_cache) record.mtime = record.ctime = current_time();
   put_inode(batch, ino, record);
   TRY(mutation.apply());
   return data.size();

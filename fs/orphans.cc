@@ -105,12 +105,12 @@ Status FileSystem::release(Ino ino) {
 
 bool FileSystem::is_held(Ino ino) {
   MutexLock lock(open_mu_);
-  return ino < inherited_below_ || open_counts_.contains(ino);
+  return open_counts_.contains(ino);
 }
 
-void FileSystem::inherit_open_files() {
+void FileSystem::inherit_open(Ino ino) {
   MutexLock lock(open_mu_);
-  inherited_below_ = live_.next_ino();
+  ++open_counts_[ino];
 }
 
 std::size_t FileSystem::open_file_count() {

@@ -76,6 +76,12 @@ Json problems(Engine& engine, const DiskState& disk) {
   if (!disk.reason.empty()) list.push_back(disk.reason);
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
+  if (const MountHooks* hooks = engine.hooks()) {
+    const pid_t keeper = hooks->supervision().keeper_pid;
+    if (keeper != 0 && ::getppid() != keeper) {
+      list.push_back("the keeper is gone: if the server dies now, the mount dies with it");
+    }
+  }
   return list;
 }
 
@@ -86,6 +92,13 @@ Result<Json> snapshot_status(Engine& engine) {
     json["latest"] = to_json(manifest);
   }
   return json;
+}
+
+void add_supervision(const Supervision& supervision, Json& json) {
+  if (supervision.keeper_pid != 0) json["keeper_pid"] = supervision.keeper_pid;
+  json["server_binary"] = supervision.binary;
+  json["server_life"] = supervision.life;
+  json["last_death"] = supervision.last_death;
 }
 
 Result<Reply> run_status(const Call& call) {
@@ -106,6 +119,7 @@ Result<Reply> run_status(const Call& call) {
             {"keeper_pid", Json()},
             {"uptime_seconds", hooks != nullptr ? Json(uptime_seconds()) : Json()},
             {"snapshots", std::move(snapshots)}};
+  if (hooks != nullptr) add_supervision(hooks->supervision(), json);
   json["live"] = {{"inodes", totals.inode_count},
                   {"logical_bytes", totals.logical_bytes},
                   {"open_files", engine.filesystem().open_file_count()},
@@ -160,7 +174,21 @@ Result<Reply> run_verify(const Call& call) {
                      {"damage", std::move(damage)}});
 }
 
-constexpr std::array kCommands{Command{"status", run_status}, Command{"verify", run_verify}};
+// Answered before the server makes way: who asked then looks for its successor.
+Result<Reply> run_hand_over(const Call& call) {
+  TRY_ASSIGN(const std::string binary, call.text("binary"));
+  const MountHooks* hooks = call.engine().hooks();
+  if (hooks == nullptr || !hooks->supervision().hand_over) {
+    return fail(Errc::kNotMounted, 0, "upgrade: no keeper holds this mount", call.engine().store());
+  }
+  if (!binary.starts_with('/')) return fail(Errc::kBadRequest, 0, "upgrade: not a path", binary);
+  TRY(hooks->supervision().hand_over(binary));
+  return make_reply({{"binary", binary}});
+}
+
+constexpr std::array kCommands{Command{"status", run_status},
+                               Command{"verify", run_verify},
+                               Command{"hand_over", run_hand_over}};
 
 }  // namespace
 

@@ -1,31 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// amberfs mount: checks, forks the server, waits until the mount answers.
+// amberfs mount: checks, mounts, starts the keeper, waits until the first server is ready.
 //
-//   parent                                child
-//   fork ───────────────────────────────→ setsid, log to STORE/server.log
-//   waits on a pipe                       open engine, adopt, mount, start threads
-//   ←──────────────── "" or the error ──  serve
-//   stat(DIR): the mount answers          … until unmounted or told to stop; close
-#include "blockstore/base/log.h"
+//   amberfs mount                        keeper                       server (amberfs serve)
+//   open the store, adopt, close
+//   mount, read INIT
+//   fork, exec ────────────────────────→ fork, exec ────────────────→ open the store, take over
+//   ←─────────────────────────────────────────────────── "ready" or the error
+//                                        … restarts it when it dies   … serves until unmounted
 #include "fs/adopt.h"
-#include "fs/control/control_protocol.h"
-#include "fs/control/control_server.h"
-#include "fs/fuse/fuse_mount.h"
+#include "fs/fuse/fuse_device.h"
 #include "fs/fuse/mount_point.h"
-#include "fs/memory.h"
+#include "fs/fuse/mount_state.h"
 #include "tools/command.h"
+#include "tools/keeper_process.h"
 #include "tools/output.h"
 #include "tools/session.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <thread>
@@ -40,6 +37,7 @@ struct Options {
   bool adopt = false;
   bool foreground = false;
   bool nonempty = false;
+  bool recover = false;
 };
 
 // What a killed server leaves behind answers nothing: it goes before a new one comes.
@@ -133,130 +131,69 @@ Status prepare_tree(Engine& engine, const Options& options) {
   return take_root_attributes(engine, options.directory);
 }
 
-// Stops the mount on SIGTERM or SIGINT. These are blocked in every thread and taken here.
-class StopOnSignal {
- public:
-  explicit StopOnSignal(FuseMount& mount) {
-    thread_ = std::thread([this, &mount] {
-      sigset_t wanted = signals();
-      int signal = 0;
-      while (::sigwait(&wanted, &signal) == 0) {
-        if (signal == SIGUSR1) return;
-        log_info("stopping on signal {}", signal);
-        mount.stop();
-      }
-    });
-  }
-  StopOnSignal(const StopOnSignal&) = delete;
-  StopOnSignal& operator=(const StopOnSignal&) = delete;
-  ~StopOnSignal() {
-    ::pthread_kill(thread_.native_handle(), SIGUSR1);
-    thread_.join();
-  }
-  static void block() {
-    const sigset_t blocked = signals();
-    ::pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
-    std::signal(SIGHUP, SIG_IGN);
-  }
-
- private:
-  static sigset_t signals() {
-    sigset_t set;
-    ::sigemptyset(&set);
-    for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) ::sigaddset(&set, signal);
-    return set;
-  }
-  std::thread thread_;
-};
-
-Status serve(const Options& options, const MountOptions& mount_options,
-             const std::function<void()>& ready) {
+// What must be done before anything is mounted, as it looks at what lies beneath: its errors come
+// straight to who mounts.
+Status prepare_store(const Options& options) {
   const auto io = make_posix_io();
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
-  if (!options.foreground) TRY(open_log_file(options.store + "/server.log"));
-  lower_oom_score();
-  keep_memory_reserve();
   TRY(prepare_tree(*engine, options));
-  StopOnSignal::block();
-  TRY_ASSIGN(auto mount, FuseMount::mount(*engine, mount_options));
-  // A new mount: the kernel holds nothing of the last one any more.
-  TRY(engine->filesystem().drop_orphans());
-  engine->start_background();
-  Status served = ok();
-  {
-    TRY_ASSIGN(auto control, ControlServer::start(*engine, options.store));
-    const StopOnSignal stop(*mount);
-    ready();
-    log_info("mounted {} on {}", options.store, options.directory);
-    served = mount->serve();
-  }
-  const Status closed = engine->close();
-  mount.reset();  // its hooks were the engine's until now
-  log_info("unmounted {}", options.directory);
-  TRY(served);
-  return closed;
+  return engine->close();
 }
 
-void write_all(int fd, const std::string& text) {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t n = ::write(fd, text.data() + done, text.size() - done);
-    if (n <= 0) return;  // the parent is gone: nobody to tell
-    done += static_cast<std::size_t>(n);
-  }
+// The mount point is free again for another try.
+void give_up_mount(const std::string& directory) {
+  ::umount2(directory.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
 }
 
-void leave_terminal() {
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, fd);
-  ::close(null);
+Status mount_and_serve(const Options& options, const MountOptions& mount_options) {
+  TRY(keeper_binary());
+  TRY(prepare_store(options));
+  TRY_ASSIGN(const std::string point, check_mount_point(options.store, options.directory));
+  TRY_ASSIGN(FuseDevice device, FuseDevice::mount(options.store, point, mount_options));
+  TRY_ASSIGN(const auto state, MountState::create(device.init_request()));
+  KeeperStart start{.device_fd = device.fd(),
+                    .state_fd = state->fd(),
+                    .mount_point = point,
+                    .server = {"serve", "--store", options.store, "--dir", point},
+                    .foreground = options.foreground};
+  if (options.foreground) start.server.emplace_back("--foreground");
+  if (!options.mount_options.empty()) {
+    start.server.insert(start.server.end(), {"-o", options.mount_options});
+  }
+  Status started = start_keeper(start, give_up_mount);
+  if (!started) give_up_mount(point);
+  return started;
 }
 
-[[noreturn]] void run_server(const Options& options, const MountOptions& mount_options, int pipe) {
-  ::setsid();
-  ::umask(0);
-  if (::chdir("/") != 0) ::_exit(kCouldNot);  // never inside the mount: a core file goes there
-  bool told = false;
-  const Status served = serve(options, mount_options, [&] {
-    told = true;
-    leave_terminal();
-    ::close(pipe);
-  });
-  if (served) ::_exit(kDone);
-  if (told) {
-    log_error("{}", served.error().to_string());
-  } else {
-    write_all(pipe, encode_error(served.error()));
+// The keeper refuses requests because its servers kept dying.
+Status recover_mount(const std::string& directory) {
+  const auto keeper = find_keeper(directory);
+  if (!keeper) {
+    return fail(Errc::kNotMounted, 0, "recover: no keeper holds a mount there; mount it anew",
+                directory);
   }
-  ::_exit(served.error().exit_code());
-}
-
-Status start_server(const Options& options, const MountOptions& mount_options) {
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::kIo, errno, "make a pipe");
-  const pid_t child = ::fork();
-  if (child < 0) return fail(Errc::kIo, errno, "start the server");
-  if (child == 0) {
-    ::close(ends[0]);
-    run_server(options, mount_options, ends[1]);
+  if (::kill(*keeper, SIGUSR2) != 0) {
+    return fail(Errc::kMountFailed, errno, "recover: ask the keeper", std::to_string(*keeper));
   }
-  ::close(ends[1]);
-  std::string error;
-  char buffer[4096];
-  while (true) {
-    const ssize_t n = ::read(ends[0], buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
-    error.append(buffer, static_cast<std::size_t>(n));
+  constexpr auto kPatience = std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  Result<Session::Answer> status = fail(Errc::kControl, 0, "recover");
+  while (!status && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    status = ask(directory, {{"command", "status"}});
   }
-  ::close(ends[0]);
-  if (!error.empty()) return fail(decode_error(error));
-  struct statfs st {};
-  if (::statfs(options.directory.c_str(), &st) != 0) {
-    return fail(Errc::kMountFailed, errno,
-                "mount: the server died; see " + options.store + "/server.log", options.directory);
+  if (!status) {
+    return fail(Errc::kMountFailed, 0, "recover: the server still cannot start; see server.log",
+                directory);
   }
   return ok();
+}
+
+std::string plain_directory(const std::string& text) {
+  std::string path =
+      text.starts_with('/') ? text : std::filesystem::current_path().string() + "/" + text;
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
 }
 
 Result<int> run(Options options) {
@@ -270,14 +207,15 @@ Result<int> run(Options options) {
       rest += (rest.empty() ? "" : ",") + word;
     }
   }
+  options.mount_options = rest;
   TRY(parse_mount_options(rest, mount_options));
-  options.store = absolute_path(options.store);
-  options.directory = options.directory.starts_with('/')
-                          ? options.directory
-                          : std::filesystem::current_path().string() + "/" + options.directory;
-  while (options.directory.size() > 1 && options.directory.ends_with('/')) {
-    options.directory.pop_back();
+  options.directory =
+      plain_directory(options.directory.empty() ? options.store : options.directory);
+  if (options.recover) {
+    TRY(recover_mount(options.directory));
+    return kDone;
   }
+  options.store = absolute_path(options.store);
   TRY(clean_dead_mount(options.directory));
   options.directory = absolute_path(options.directory);
   mount_options.mount_point = options.directory;
@@ -285,11 +223,7 @@ Result<int> run(Options options) {
   // The store first: what is wrong with it matters more than where it would be mounted.
   TRY(read_config(*make_posix_io(), options.store));
   TRY(check_mount_point(options.store, options.directory));
-  if (!options.foreground) {
-    TRY(start_server(options, mount_options));
-    return kDone;
-  }
-  TRY(serve(options, mount_options, [] {}));
+  TRY(mount_and_serve(options, mount_options));
   return kDone;
 }
 
@@ -299,10 +233,12 @@ void add_mount(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("mount", "mount a store over a directory");
   auto options = std::make_shared<Options>();
   command->add_option("STORE", options->store, "made with amberfs init")->required();
-  command->add_option("DIR", options->directory, "where programs write their logs")->required();
+  command->add_option("DIR", options->directory, "where programs write their logs");
   command->add_flag("--adopt", options->adopt,
                     "take what is in DIR into the store first (the originals stay beneath)");
   command->add_flag("-f,--foreground", options->foreground, "stay in the foreground");
+  command->add_flag("--recover", options->recover,
+                    "go on with a mount whose server kept dying (give only DIR)");
   command->add_option("-o", options->mount_options,
                       "ro, show_snapshots, nosuid, nodev, noexec, nonempty, debug, …");
   command->footer(

@@ -2,6 +2,7 @@
 // amberfs umount: unmounts and waits until the server has closed the store.
 #include "fs/adopt.h"
 #include "tools/command.h"
+#include "tools/keeper_process.h"
 #include "tools/output.h"
 #include "tools/session.h"
 
@@ -10,9 +11,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <initializer_list>
 #include <thread>
 
 namespace amberfs::tools {
@@ -58,14 +61,17 @@ bool is_running(pid_t pid) {
 
 // The lock says that the store is closed; the process holds its log a moment longer, and who
 // unmounts the disk beneath next would find it busy.
-Status wait_for_server(const std::string& store, pid_t pid) {
+Status wait_for_server(const std::string& store, std::initializer_list<pid_t> processes) {
+  const auto any_runs = [&] {
+    return std::ranges::any_of(processes, [](pid_t pid) { return pid != 0 && is_running(pid); });
+  };
   constexpr auto kPatience = std::chrono::seconds(120);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
     auto lock = FileLock::acquire(store + "/lock");
-    // A disk that failed may be read-only by now: then the process alone tells.
+    // A disk that failed may be read-only by now: then the processes alone tell.
     const bool closed = lock || lock.error().code == Errc::kReadOnlyDisk;
-    if (closed && !(pid != 0 && is_running(pid))) return ok();
+    if (closed && !any_runs()) return ok();
     if (!closed && lock.error().code != Errc::kStoreLocked) return fail(std::move(lock).error());
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
@@ -89,12 +95,13 @@ std::unexpected<Error> busy(const std::string& directory) {
 Result<int> run(const std::string& target, bool lazy) {
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (!mounted) return fail(Errc::kNotMounted, 0, "unmount: no amberfs is mounted there", target);
-  const bool dead = is_dead_mount(mounted->mount_point);
+  const bool dead = is_given_up(mounted->mount_point) || is_dead_mount(mounted->mount_point);
   const pid_t server = dead ? 0 : server_of(mounted->mount_point);
+  const auto keeper = find_keeper(mounted->mount_point);
   const int error = unmount(mounted->mount_point, lazy || dead);
   if (error == EBUSY) return busy(mounted->mount_point);
   if (error != 0) return fail(Errc::kMountFailed, error, "unmount", mounted->mount_point);
-  if (!lazy) TRY(wait_for_server(mounted->store, server));
+  if (!lazy) TRY(wait_for_server(mounted->store, {server, keeper.value_or(0)}));
   return kDone;
 }
 

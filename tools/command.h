@@ -32,6 +32,8 @@ void add_json_flag(CLI::App& command, Context& context);
 
 void add_init(CLI::App& app, Context& context);
 void add_mount(CLI::App& app, Context& context);
+void add_serve(CLI::App& app, Context& context);
+void add_upgrade(CLI::App& app, Context& context);
 void add_umount(CLI::App& app, Context& context);
 void add_snapshot(CLI::App& app, Context& context);
 void add_list(CLI::App& app, Context& context);

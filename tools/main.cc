@@ -57,8 +57,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "amberfs " AMBERFS_VERSION);
   app.require_subcommand(1);
   Context context;
-  for (auto* add : {add_init, add_mount, add_umount, add_snapshot, add_list, add_diff, add_cat,
-                    add_restore, add_rollback, add_verify, add_status, add_repair}) {
+  for (auto* add :
+       {add_init, add_mount, add_umount, add_upgrade, add_serve, add_snapshot, add_list, add_diff,
+        add_cat, add_restore, add_rollback, add_verify, add_status, add_repair}) {
     add(app, context);
   }
   try {

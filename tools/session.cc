@@ -2,14 +2,20 @@
 #include "tools/session.h"
 
 #include "fs/service.h"
+#include "tools/keeper_process.h"
 #include "tools/output.h"
 
 #include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 namespace amberfs::tools {
 namespace {
@@ -61,6 +67,27 @@ bool is_dead_mount(const std::string& directory) {
   return ::statfs(directory.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
+bool is_given_up(const std::string& directory) {
+  // Only a keeper that refuses requests answers this with EIO. Asked without waiting for a server
+  // that is just starting: by a process that can be left behind.
+  const pid_t child = ::fork();
+  if (child < 0) return false;
+  if (child == 0) {
+    struct statfs st {};
+    ::_exit(::statfs(directory.c_str(), &st) != 0 && errno == EIO ? 1 : 0);
+  }
+  constexpr int kLooks = 20;
+  for (int look = 0; look < kLooks; ++look) {
+    int status = 0;
+    if (::waitpid(child, &status, WNOHANG) == child) {
+      return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ::kill(child, SIGKILL);
+  return false;
+}
+
 std::string absolute_path(const std::string& path) {
   std::error_code error;
   auto absolute = std::filesystem::absolute(path, error);
@@ -84,12 +111,38 @@ Result<std::optional<MountedStore>> find_mounted(const std::string& path) {
   return found;
 }
 
+namespace {
+
+// While a server is being replaced nobody listens for a moment.
+Result<ControlClient> connect_to_server(const MountedStore& mounted) {
+  constexpr auto kPatience = std::chrono::seconds(10);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (true) {
+    auto client = ControlClient::connect(mounted.store);
+    if (client) return client;
+    const int error = client.error().sys_errno;
+    if (error != ECONNREFUSED && error != ENOENT) return client;
+    const bool kept = find_keeper(mounted.mount_point).has_value();
+    if (!kept || is_given_up(mounted.mount_point)) {
+      const std::string advice = kept ? "mount --recover " + mounted.mount_point
+                                      : "umount " + mounted.mount_point + " and mount it again";
+      return fail(Errc::kControl, 0,
+                  "reach the server: it is dead (see server.log); amberfs " + advice,
+                  mounted.store);
+    }
+    if (std::chrono::steady_clock::now() >= deadline) return client;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
 Result<Session> Session::open(const std::string& target) {
   Session session;
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (mounted) {
     session.mount_point_ = mounted->mount_point;
-    TRY_ASSIGN(session.client_, ControlClient::connect(mounted->store));
+    TRY_ASSIGN(session.client_, connect_to_server(*mounted));
     return session;
   }
   session.io_ = make_posix_io();

@@ -30,6 +30,8 @@ struct MountedStore {
 // True when the server behind a mount is gone: nothing is answered any more. Asks for statfs, which
 // the kernel never answers from its caches.
 [[nodiscard]] bool is_dead_mount(const std::string& directory);
+// True when a keeper holds the mount, but has given up starting servers: requests fail with EIO.
+[[nodiscard]] bool is_given_up(const std::string& directory);
 // Absolute, without symlinks as far as it exists, without a trailing slash.
 [[nodiscard]] std::string absolute_path(const std::string& path);
 

@@ -6,8 +6,6 @@
 #include "fs/fuse/through_mount.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -27,8 +25,11 @@ std::chrono::steady_clock::time_point hold_deadline() {
 // The thread whose chmod and truncate are not answered for a while.
 class FileChange::Holder {
  public:
-  Holder(HeldFiles& held, Ino inode, ThroughMount opened)
-      : ino(inode), held_(held), file_(std::move(opened)), thread_([this] { run(); }) {}
+  // `look` is a second opening, to look at the file while the calls through `file` are held.
+  Holder(HeldFiles& held, Ino inode, ThroughMount file, ThroughMount look)
+      : ino(inode), held_(held), file_(std::move(file)), look_(std::move(look)), thread_([this] {
+          run();
+        }) {}
   ~Holder() {
     proceed({});
     held_.abandon(ino);
@@ -53,13 +54,7 @@ class FileChange::Holder {
     decided_.notify_all();
   }
 
-  // The kernel's size.
-  [[nodiscard]] std::optional<std::uint64_t> kernel_size() const {
-    struct stat status {};
-    if (::fstat(file_.fd(), &status) != 0) return std::nullopt;
-    return static_cast<std::uint64_t>(status.st_size);
-  }
-  [[nodiscard]] int fd() const { return file_.fd(); }
+  [[nodiscard]] const ThroughMount& look() const { return look_; }
 
   const Ino ino;
   std::uint64_t size_before = 0;
@@ -67,21 +62,12 @@ class FileChange::Holder {
 
  private:
   void run() {
-    held_.expect(ino, ::gettid());
-    struct stat status {};
+    held_.expect(ino, file_.caller());
     // On return it was answered, or writing the pages out failed before it was even asked.
-    if (::fstat(file_.fd(), &status) != 0 || ::fchmod(file_.fd(), status.st_mode & 07777U) != 0) {
-      held_.fail_held(ino);
-    }
+    if (!file_.change_mode()) held_.fail_held(ino);
     const Verdict verdict = wait_for_verdict();
-    if (verdict.truncate_to &&
-        ::ftruncate(file_.fd(), static_cast<off_t>(*verdict.truncate_to)) != 0) {
-      held_.fail_held(ino);
-    }
-    if (verdict.times) {
-      const timespec times[2] = {verdict.times->first, verdict.times->second};
-      if (::futimens(file_.fd(), times) != 0) held_.fail_held(ino);
-    }
+    if (verdict.truncate_to && !file_.truncate(*verdict.truncate_to)) held_.fail_held(ino);
+    if (verdict.times && !file_.set_times(*verdict.times)) held_.fail_held(ino);
   }
 
   Verdict wait_for_verdict() {
@@ -92,6 +78,7 @@ class FileChange::Holder {
 
   HeldFiles& held_;
   const ThroughMount file_;
+  const ThroughMount look_;
   Mutex mu_;
   CondVar decided_;
   std::optional<Verdict> verdict_ GUARDED_BY(mu_);
@@ -126,13 +113,17 @@ Status FileChange::hold_all(const std::vector<Ino>& inos) {
     auto file = ThroughMount::open(mount_.fs, mount_.place, ino, O_RDWR);
     if (!file && file.error().code == Errc::kNoSuchPath) continue;
     if (!file) return fail(std::move(file).error());
-    holders_.push_back(std::make_unique<Holder>(mount_.held, ino, *std::move(file)));
+    auto look = ThroughMount::open(mount_.fs, mount_.place, ino, O_RDONLY);
+    if (!look && look.error().code == Errc::kNoSuchPath) continue;
+    if (!look) return fail(std::move(look).error());
+    holders_.push_back(
+        std::make_unique<Holder>(mount_.held, ino, *std::move(file), *std::move(look)));
   }
   const auto deadline = hold_deadline();
   for (const auto& holder : holders_) {
     const bool held = mount_.held.wait_for(holder->ino, HeldFiles::State::kHeld, deadline);
-    const auto size = held ? holder->kernel_size() : std::nullopt;
-    if (!size) {
+    const auto size = held ? holder->look().size() : Result<std::uint64_t>(0);
+    if (!held || !size) {
       return fail(Errc::kIo, ETIMEDOUT, "hold back the writers of a file",
                   "inode " + std::to_string(holder->ino));
     }
@@ -190,16 +181,11 @@ void FileChange::finish_shrinking(Holder& holder) {
 // What programs appended between the two holds stands in the kernel's pages only, or is here
 // already: written again it is the same.
 Status FileChange::take_over_appended(Holder& holder, const HeldFiles::Sizes& sizes) {
-  const std::optional<std::uint64_t> size = holder.kernel_size();
-  if (!size) return fail(Errc::kIo, errno, "ask the kernel for a size");
-  std::string buffer(kMiB, '\0');
+  TRY_ASSIGN(const std::uint64_t size, holder.look().size());
   std::uint64_t offset = sizes.before;
-  while (offset < *size) {
-    const std::size_t wanted = std::min<std::uint64_t>(buffer.size(), *size - offset);
-    const ssize_t got = ::pread(holder.fd(), buffer.data(), wanted, static_cast<off_t>(offset));
-    if (got < 0) return fail(Errc::kIo, errno, "read what was appended");
-    if (got == 0) break;
-    const ByteView bytes(buffer.data(), static_cast<std::size_t>(got));
+  while (offset < size) {
+    TRY_ASSIGN(const Bytes bytes, holder.look().read(offset, size - offset));
+    if (bytes.empty()) break;
     TRY(mount_.fs.write({}, holder.ino, offset - sizes.before + sizes.after, bytes,
                         {.from_page_cache = true}));
     offset += bytes.size();

@@ -22,64 +22,41 @@ bool opens_for_writing(int flags) {
 
 // ---- open and release
 
-void release_quietly(Edge& edge, Ino ino) {
-  if (Status released = edge.fs.release(ino); !released) {
-    log_warning("release inode {}: {}", ino, released.error().to_string());
-  }
-}
-
 // The kernel sends O_TRUNC with the open: the truncation is part of it.
 Status truncate_at_open(fuse_req_t request, Ino ino) {
   Edge& edge = edge_of(request);
   SetAttr empty;
   empty.size_bytes = 0;
   empty.kill_suid_sgid = current_request().kill_suid_sgid;
-  const Result<Attr> cut = edge.fs.setattr(origin_of(request), ino, empty);
-  if (!cut) {
-    release_quietly(edge, ino);
-    return fail(cut.error());
-  }
+  TRY(edge.fs.setattr(origin_of(request), ino, empty));
   edge.held.size_was_set(ino);
   return ok();
 }
 
-// The handle of a file that FileSystem::open() has counted.
-void fill_handle(Edge& edge, Ino ino, bool exact, fuse_file_info& file) {
+Status open_file(fuse_req_t request, Ino ino, bool exact, fuse_file_info& file) {
   const bool writes = opens_for_writing(file.flags);
-  const bool direct = exact || (writes && edge.space_gate.opens_direct());
-  file.fh = exact ? std::uint64_t{kHandleExact} : 0;
+  const bool direct = exact || (writes && edge_of(request).space_gate.opens_direct());
+  std::uint32_t flags = exact ? std::uint32_t{kHandleExact} : 0;
+  if (writes) flags |= direct ? kHandleWrites : kHandleWrites | kHandleCached;
   file.direct_io = direct ? 1 : 0;
   file.keep_cache = 1;  // all changes go through this server
-  if (!writes) return;
-  file.fh |= kHandleWrites;
-  edge.writers.add(ino);
-  if (direct) return;
-  file.fh |= kHandleCached;
-  edge.space_gate.add_cached_writer(ino);
-}
-
-Status open_live(fuse_req_t request, Ino ino, fuse_file_info& file) {
-  Edge& edge = edge_of(request);
-  TRY(edge.fs.open(ino, false, origin_without_command(request)));
-  if ((file.flags & O_TRUNC) != 0) TRY(truncate_at_open(request, ino));
-  fill_handle(edge, ino, is_exact(edge, ino), file);
-  return ok();
+  return open_live(request, {ino, flags}, file);
 }
 
 Status open_node(fuse_req_t request, NodeId node, fuse_file_info& file) {
-  if (is_live(node)) return open_live(request, ino_of(node), file);
-  if (opens_for_writing(file.flags) || (file.flags & O_TRUNC) != 0) {
-    return fail(posix_error(EROFS));
+  const bool truncate = (file.flags & O_TRUNC) != 0;
+  if (!is_live(node)) {
+    if (opens_for_writing(file.flags) || truncate) return fail(posix_error(EROFS));
+    TRY(find_node(edge_of(request), node));
+    file.keep_cache = 1;
+    return ok();
   }
-  TRY(find_node(edge_of(request), node));
-  file.keep_cache = 1;
-  return ok();
-}
-
-void close_live(Edge& edge, Ino ino, const fuse_file_info& file) {
-  if ((file.fh & kHandleWrites) != 0) edge.writers.remove(ino);
-  if ((file.fh & kHandleCached) != 0) edge.space_gate.remove_cached_writer(ino);
-  release_quietly(edge, ino);
+  const Ino ino = ino_of(node);
+  TRY(open_file(request, ino, is_exact(edge_of(request), ino), file));
+  if (!truncate) return ok();
+  Status cut = truncate_at_open(request, ino);
+  if (!cut) close_live(edge_of(request), ino, file);
+  return cut;
 }
 
 void do_open(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
@@ -102,20 +79,24 @@ Result<Found> create(fuse_req_t request, NodeId parent, ByteView name,
   }
   const NewInode inode{
       .mode = (mode & 07777U) | S_IFREG, .umask = fuse_req_ctx(request)->umask, .rdev = 0};
-  const Origin who = origin_of(request);
-  Result<Attr> made = edge.fs.make(who, ino_of(parent), name, inode);
+  const Ino directory = ino_of(parent);
+  const bool done = was_applied(edge);
+  Result<Attr> made = done ? edge.fs.lookup(directory, name)
+                           : edge.fs.make(origin_of(request), directory, name, inode);
   const bool taken = !made && made.error().code == Errc::kPosix && made.error().sys_errno == EEXIST;
   if (taken && (file->flags & O_EXCL) == 0) {  // someone was faster: open theirs
-    made = edge.fs.lookup(ino_of(parent), name);
+    made = edge.fs.lookup(directory, name);
     if (made && !S_ISREG(made->record.mode)) return fail(posix_error(EEXIST));
   }
   if (!made) return fail(made.error());
-  TRY(edge.fs.open(made->ino, false, who));
+  TRY(open_file(request, made->ino, is_exact(edge, directory, name), *file));
   if (taken && (file->flags & O_TRUNC) != 0) {
-    TRY(truncate_at_open(request, made->ino));
+    if (Status cut = truncate_at_open(request, made->ino); !cut) {
+      close_live(edge, made->ino, *file);
+      return fail(cut.error());
+    }
     made->record.size_bytes = 0;
   }
-  fill_handle(edge, made->ino, is_exact(edge, ino_of(parent), name), *file);
   return Found{make_node(kLiveView, made->ino), made->record};
 }
 
@@ -199,7 +180,7 @@ void do_write(fuse_req_t request, fuse_ino_t node, const char* data, std::size_t
   }
   if (!written) {
     if (file->writepage != 0) {
-      edge_of(request).writers.note_lost(ino_of(node), written.error().to_errno());
+      edge_of(request).open_files.note_lost(ino_of(node), written.error().to_errno());
     }
     return reply_error(request, written.error());
   }
@@ -214,11 +195,11 @@ bool is_live_writer(fuse_ino_t node, const fuse_file_info* file) {
 // those that were refused.
 void do_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
   const bool writer = is_live_writer(node, file);
-  fuse_reply_err(request, writer ? edge_of(request).writers.lost_errno(ino_of(node)) : 0);
+  fuse_reply_err(request, writer ? edge_of(request).open_files.lost_errno(ino_of(node)) : 0);
 }
 
 void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
-  if (is_live_writer(node, file)) edge_of(request).writers.forget_lost(ino_of(node));
+  if (is_live_writer(node, file)) edge_of(request).open_files.forget_lost(ino_of(node));
   reply_status(request, is_live(node) ? edge_of(request).fs.sync() : ok());
 }
 
@@ -273,7 +254,7 @@ void do_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fus
     fuse_reply_err(request, EINVAL);
   } else if (!is_live(node)) {
     reply_seek(request, seek_in_snapshot(edge, node, from, want_data));
-  } else if (edge.writers.contains(ino_of(node))) {
+  } else if (edge.open_files.has_writer(ino_of(node))) {
     edge.late_seek.answer_later({request, ino_of(node), from, want_data});
   } else {
     reply_seek(request, edge.fs.seek(ino_of(node), from, want_data));

@@ -17,29 +17,23 @@ static_assert(kParentCookie < kFirstCookie);
 // Behind every name: cookies of names have 62 bits.
 constexpr std::uint64_t kSnapshotsCookie = (std::uint64_t{1} << 62) + 1;
 
-Status open_directory(fuse_req_t request, NodeId node) {
-  Edge& edge = edge_of(request);
-  if (is_live(node)) return edge.fs.open(ino_of(node), false, origin_without_command(request));
-  TRY(find_node(edge, node));
+Status open_directory(fuse_req_t request, NodeId node, fuse_file_info& directory) {
+  if (is_live(node)) return open_live(request, {ino_of(node), 0}, directory);
+  TRY(find_node(edge_of(request), node));
   return ok();
 }
 
-void close_directory(Edge& edge, NodeId node) {
-  if (!is_live(node)) return;
-  if (Status released = edge.fs.release(ino_of(node)); !released) {
-    log_warning("release inode {}: {}", ino_of(node), released.error().to_string());
-  }
-}
-
-void do_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
-  if (Status opened = open_directory(request, node); !opened) {
+void do_opendir(fuse_req_t request, fuse_ino_t node, fuse_file_info* directory) {
+  if (Status opened = open_directory(request, node, *directory); !opened) {
     return reply_error(request, opened.error());
   }
-  if (fuse_reply_open(request, file) == -ENOENT) close_directory(edge_of(request), node);
+  if (fuse_reply_open(request, directory) == -ENOENT && is_live(node)) {
+    close_live(edge_of(request), ino_of(node), *directory);
+  }
 }
 
-void do_releasedir(fuse_req_t request, fuse_ino_t node, fuse_file_info*) {
-  close_directory(edge_of(request), node);
+void do_releasedir(fuse_req_t request, fuse_ino_t node, fuse_file_info* directory) {
+  if (is_live(node)) close_live(edge_of(request), ino_of(node), *directory);
   fuse_reply_err(request, 0);
 }
 

@@ -96,15 +96,19 @@ void log_failure(fuse_req_t request, const Error& error) {
 
 }  // namespace
 
-Edge::Edge(Engine& engine_to_serve, std::string real_mount_point, bool show)
+Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show)
     : engine(engine_to_serve),
       fs(engine_to_serve.filesystem()),
-      place{std::move(real_mount_point), 0},
+      place(std::move(where)),
+      state(state_of_mount),
       show_snapshots(show),
       past(engine_to_serve.catalog(),
            [this](const Manifest& manifest) { return engine.view_of(manifest).view; }),
+      open_files(state_of_mount),
       late_seek(fs, place),
-      space_gate(engine_to_serve.space(), fs, place) {}
+      space_gate(fs, engine_to_serve.space(), open_files, place) {
+  open_files.for_each_inherited([this](Ino ino) { fs.inherit_open(ino); });
+}
 
 Edge& edge_of(fuse_req_t request) {
   return *static_cast<Edge*>(fuse_req_userdata(request));
@@ -137,6 +141,12 @@ Result<Found> find_child(Edge& edge, NodeId directory, ByteView name) {
   }
   TRY_ASSIGN(const Attr attr, edge.fs.lookup(ino_of(directory), name));
   return found_live(attr);
+}
+
+bool was_applied(Edge& edge) {
+  const RawRequest& request = current_request();
+  return request.resent && (edge.state.applied_before().contains(request.id) ||
+                            edge.engine.applied_requests().contains(request.id));
 }
 
 Status require_live(NodeId node) {
@@ -172,6 +182,34 @@ bool is_exact(Edge& edge, Ino directory, ByteView name) {
   if (!parent || !*parent) return false;
   const std::string prefix = (*parent)->empty() ? std::string() : **parent + "/";
   return matches_any(globs, prefix + std::string(name));
+}
+
+Status open_live(fuse_req_t request, const OpenFiles::File& file, fuse_file_info& info) {
+  Edge& edge = edge_of(request);
+  const RawRequest& raw = current_request();
+  if (raw.resent) {
+    if (const auto handle = edge.open_files.find(raw.id, file.ino)) {
+      info.fh = *handle;
+      return ok();
+    }
+  }
+  TRY(edge.fs.open(file.ino, false, origin_without_command(request)));
+  const Result<std::uint64_t> handle = edge.open_files.add(file, raw.id);
+  if (!handle) {
+    close_live(edge, file.ino, {});
+    return fail(handle.error());
+  }
+  info.fh = *handle;
+  return ok();
+}
+
+// First the entry: a successor that is asked to release the file again finds none, and the file
+// was not open when it took over.
+void close_live(Edge& edge, Ino ino, const fuse_file_info& info) {
+  if (info.fh != 0 && !edge.open_files.remove(info.fh, ino)) return;
+  if (Status released = edge.fs.release(ino); !released) {
+    log_warning("release inode {}: {}", ino, released.error().to_string());
+  }
 }
 
 struct stat to_stat(const Found& found) {

@@ -3,7 +3,8 @@
 // (snapshots), and results become replies. Every handler is: decode → call → reply.
 // Flow:    fuse_session (device) → fuse_*.cc handler → FileSystem | Past → reply.
 // Threads: handlers run on any thread of the session, at the same time.
-// Owns:    past, writer counts, held files, late seeks, the space gate; borrows the engine.
+// Owns:    past, open files, held files, late seeks, the space gate; borrows the engine and the
+//          mount's state.
 // Errors:  become an errno in reply_error() and nowhere else; those that are no plain answer to the
 //          program (disk, damage) are also logged.
 // Files:   fuse_edge.cc (what all handlers share) and a file for each family of handlers:
@@ -14,7 +15,8 @@
 #include "fs/engine.h"
 #include "fs/fuse/held_files.h"
 #include "fs/fuse/late_seek.h"
-#include "fs/fuse/open_writers.h"
+#include "fs/fuse/mount_state.h"
+#include "fs/fuse/open_files.h"
 #include "fs/fuse/past.h"
 #include "fs/fuse/space_gate.h"
 #include "fs/fuse/through_mount.h"
@@ -23,19 +25,18 @@
 
 namespace amberfs {
 
-// What a file handle carries (fuse_file_info::fh): nothing that a server would have to remember.
-enum : std::uint64_t { kHandleWrites = 1, kHandleExact = 2, kHandleCached = 4 };
-
 struct Edge {
-  Edge(Engine& engine_to_serve, std::string real_mount_point, bool show);
+  Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show);
 
   Engine& engine;
   FileSystem& fs;
-  MountPlace place;  // complete before the first request
+  const MountPlace place;
+  MountState& state;
+  bool agreed = false;  // with the kernel: INIT is answered
   const bool show_snapshots;
   std::uint32_t max_read = 0;  // of the mount options; 0: the kernel's
   Past past;
-  OpenWriters writers;
+  OpenFiles open_files;
   HeldFiles held;
   LateSeek late_seek;
   SpaceGate space_gate;
@@ -52,6 +53,8 @@ struct Found {
 [[nodiscard]] Result<Found> find_child(Edge& edge, NodeId directory, ByteView name);
 // The view to read a node of the live tree or of a snapshot through.
 [[nodiscard]] Result<std::shared_ptr<const View>> view_of_node(Edge& edge, NodeId node);
+// An earlier server applied this request and died before it could answer: only the answer is owed.
+[[nodiscard]] bool was_applied(Edge& edge);
 // EROFS for what is not in the live tree.
 [[nodiscard]] Status require_live(NodeId node);
 // Who asks; with the name of the program, unless it is late data of the page cache.
@@ -59,6 +62,12 @@ struct Found {
 [[nodiscard]] Origin origin_without_command(fuse_req_t request);
 [[nodiscard]] bool is_exact(Edge& edge, Ino ino);
 [[nodiscard]] bool is_exact(Edge& edge, Ino directory, ByteView name);
+
+// Counts an opening of the live tree and writes it down, once for a request however often it comes.
+// The handle is in `info`. What was opened by a reply that nobody waited for is closed again.
+[[nodiscard]] Status open_live(fuse_req_t request, const OpenFiles::File& file,
+                               fuse_file_info& info);
+void close_live(Edge& edge, Ino ino, const fuse_file_info& info);
 
 [[nodiscard]] struct stat to_stat(const Found& found);
 // How long the kernel may keep what it was told, in seconds.

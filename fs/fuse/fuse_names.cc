@@ -39,6 +39,7 @@ void do_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
 
 Result<Found> make(fuse_req_t request, NodeId parent, ByteView name, const NewInode& inode) {
   TRY(require_new_name(parent, name));
+  if (was_applied(edge_of(request))) return find_child(edge_of(request), parent, name);
   return found(edge_of(request).fs.make(origin_of(request), ino_of(parent), name, inode));
 }
 
@@ -55,6 +56,7 @@ void do_mkdir(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mo
 
 Result<Found> make_symlink(fuse_req_t request, NodeId parent, ByteView name, ByteView target) {
   TRY(require_new_name(parent, name));
+  if (was_applied(edge_of(request))) return find_child(edge_of(request), parent, name);
   return found(edge_of(request).fs.symlink(origin_of(request), ino_of(parent), name, target));
 }
 
@@ -65,6 +67,7 @@ void do_symlink(fuse_req_t request, const char* target, fuse_ino_t parent, const
 Result<Found> make_link(fuse_req_t request, NodeId node, NodeId parent, ByteView name) {
   TRY(require_new_name(parent, name));
   if (!is_live(node)) return fail(posix_error(EXDEV));
+  if (was_applied(edge_of(request))) return find_node(edge_of(request), node);
   return found(edge_of(request).fs.link(origin_of(request), ino_of(node), ino_of(parent), name));
 }
 
@@ -74,6 +77,7 @@ void do_link(fuse_req_t request, fuse_ino_t node, fuse_ino_t parent, const char*
 
 Status remove(fuse_req_t request, NodeId parent, ByteView name, bool directory) {
   TRY(require_old_name(parent, name));
+  if (was_applied(edge_of(request))) return ok();
   FileSystem& fs = edge_of(request).fs;
   const Origin who = origin_of(request);
   return directory ? fs.rmdir(who, ino_of(parent), name) : fs.unlink(who, ino_of(parent), name);
@@ -96,6 +100,7 @@ Status rename(fuse_req_t request, FullName source, FullName target, unsigned fla
   TRY(require_old_name(source.directory, source.name));
   TRY(require_old_name(target.directory, target.name));
   if (flags > static_cast<unsigned>(RenameFlags::kExchange)) return fail(posix_error(EINVAL));
+  if (was_applied(edge_of(request))) return ok();
   return edge_of(request).fs.rename(origin_of(request), {ino_of(source.directory), source.name},
                                     {ino_of(target.directory), target.name},
                                     static_cast<RenameFlags>(flags));

@@ -5,6 +5,8 @@
 #include "fs/fuse/mount_point.h"
 #include "fs/fuse/raw_request.h"
 
+#include <linux/fuse.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sysmacros.h>
@@ -15,9 +17,13 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdarg>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <span>
+#include <thread>
 
 namespace amberfs {
 namespace {
@@ -26,7 +32,7 @@ constexpr unsigned kRequestSizeMax = kMiB;  // of reads and writes; also what li
 constexpr unsigned kReadAheadKiB = 1024;
 // Requests that the kernel makes on its own account (read-ahead, late writes) at the same time.
 constexpr unsigned kBackgroundMax = 256;
-constexpr unsigned kThreadsMax = 128;
+constexpr unsigned kThreadsMax = 64;  // each has a buffer of kRequestSizeMax
 constexpr unsigned kIdleThreadsMax = 16;
 
 // ---- what the kernel and the server agree on
@@ -61,19 +67,59 @@ void raise_read_ahead(const std::string& mount_point) {
 
 // ---- the device (custom io)
 
-ssize_t read_device(int fd, void* buffer, std::size_t size, void*) {
-  const ssize_t got = ::read(fd, buffer, size);
-  if (got > 0) peek_request({static_cast<const char*>(buffer), static_cast<std::size_t>(got)});
+Edge& edge_of_io(void* data) {
+  return *static_cast<Edge*>(data);
+}
+
+// INIT as it was saved: every server answers it, so that libfuse knows what was agreed.
+ssize_t read_saved_init(const Edge& edge, std::span<char> buffer) {
+  const ByteView init = edge.state.init_request();
+  if (init.size() > buffer.size()) return 0;
+  std::memcpy(buffer.data(), init.data(), init.size());
+  peek_request(init);
+  return static_cast<ssize_t>(init.size());
+}
+
+// When a server is killed just while the kernel hands it a request, the kernel finishes, unless it
+// first had to bring in a page of the buffer: that it refuses a dying process, and fails the request
+// with EIO. So the pages are there before, and stay.
+void make_present(char* buffer, std::size_t size) {
+  thread_local const char* present = nullptr;
+  if (present == buffer) return;
+  std::memset(buffer, 0, size);
+  (void)::mlock(buffer, size);  // where it is not allowed: as long as memory is not short
+  present = buffer;
+}
+
+// The head of the request lands in memory that outlives this server, the rest where libfuse wants
+// it.
+ssize_t read_device(int fd, void* buffer, std::size_t size, void* data) {
+  constexpr std::size_t kHead = MountState::kRequestHeadSize;
+  Edge& edge = edge_of_io(data);
+  if (!edge.agreed) return read_saved_init(edge, {static_cast<char*>(buffer), size});
+  MountState::Slot& slot = edge.state.slot();
+  char* const target = static_cast<char*>(buffer);
+  make_present(target, size);
+  const iovec parts[2] = {{slot.head, kHead}, {target + kHead, size - kHead}};
+  const ssize_t got = ::readv(fd, parts, 2);
+  if (got <= 0) return got;
+  std::memcpy(target, slot.head, kHead);
+  peek_request({target, static_cast<std::size_t>(got)});
+  // Should this server die as well before it answers, the next one must know.
+  if (current_request().resent && was_applied(edge)) edge.state.mark_applied(current_request().id);
   return got;
 }
 
 ssize_t write_device(int fd, iovec* parts, int count, void* data) {
   const bool is_init = patch_init_reply(parts, count);
   const ssize_t written = ::writev(fd, parts, count);
-  const int error = errno;
-  if (is_init && written > 0) raise_read_ahead(static_cast<Edge*>(data)->place.path);
-  errno = error;
-  return written;
+  if (!is_init) return written;
+  if (written > 0) raise_read_ahead(edge_of_io(data).place.path);
+  if (written >= 0 || errno != ENOENT) return written;
+  // The kernel had its answer from an earlier server.
+  ssize_t size = 0;
+  for (int i = 0; i < count; ++i) size += static_cast<ssize_t>(parts[i].iov_len);
+  return size;
 }
 
 fuse_lowlevel_ops all_handlers() {
@@ -106,38 +152,31 @@ void run_fusermount(const std::string& mount_point) {
   ::waitpid(child, nullptr, 0);
 }
 
-std::string escape(const std::string& text) {
-  std::string escaped;
-  for (const char c : text) {
-    if (c == ',' || c == '\\') escaped.push_back('\\');
-    escaped.push_back(c);
-  }
-  return escaped;
+// A signal without effect: it ends a thread's wait for a request.
+constexpr int kWakeSignal = SIGUSR2;
+
+void install_wake_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {};
+  ::sigaction(kWakeSignal, &action, nullptr);
 }
 
 }  // namespace
 
-std::string libfuse_options(const std::string& store, const MountOptions& options, bool as_root) {
-  std::string text = "default_permissions,subtype=amberfs,fsname=" + escape(store);
-  // A file system mounted by root has devices and set-user-id programs like any other.
-  if (as_root) text += ",suid,dev";
-  const bool asked = std::ranges::find(options.extra, "allow_other") != options.extra.end();
-  // Ordinary users may say it only where /etc/fuse.conf allows it.
-  if (as_root && options.allow_other && !asked) text += ",allow_other";
-  if (options.read_only) text += ",ro";
-  if (options.debug) text += ",debug";
-  for (const std::string& option : options.extra) text += "," + option;
-  return text;
-}
-
-Result<std::unique_ptr<FuseSession>> FuseSession::open(Edge& edge, const MountOptions& options) {
+Result<std::unique_ptr<FuseSession>> FuseSession::open(Edge& edge, FuseDevice device,
+                                                       const MountOptions& options) {
   std::unique_ptr<FuseSession> session(new FuseSession(edge));
-  TRY(session->mount(options));
+  TRY(session->start(std::move(device), options));
   return session;
 }
 
-Status FuseSession::mount(const MountOptions& options) {
+FuseSession::~FuseSession() {
+  if (session_ != nullptr) fuse_session_destroy(session_);
+}
+
+Status FuseSession::start(FuseDevice device, const MountOptions& options) {
   fuse_set_log_func(log_of_libfuse);
+  install_wake_signal();
   const std::string text = libfuse_options(edge_.engine.store(), options, ::geteuid() == 0);
   fuse_args arguments{};
   const bool added = fuse_opt_add_arg(&arguments, "amberfs") == 0 &&
@@ -147,25 +186,57 @@ Status FuseSession::mount(const MountOptions& options) {
   if (added) session_ = fuse_session_new(&arguments, &ops, sizeof ops, &edge_);
   fuse_opt_free_args(&arguments);
   if (session_ == nullptr) return fail(Errc::kMountFailed, 0, "start libfuse with options", text);
-  errno = 0;
-  if (fuse_session_mount(session_, edge_.place.path.c_str()) != 0) {
-    return fail(Errc::kMountFailed, errno, "mount (options " + text + ")", edge_.place.path);
-  }
-  mounted_ = true;
-  const auto found = find_mount(edge_.place.path);
-  if (!found) return fail(Errc::kMountFailed, 0, "find in /proc/self/mountinfo", edge_.place.path);
-  edge_.place.device = found->number;
   fuse_custom_io io{};
   io.read = read_device;
   io.writev = write_device;
-  const int set = fuse_session_custom_io(session_, &io, fuse_session_fd(session_));
-  if (set != 0) return fail(Errc::kMountFailed, -set, "read the device of", edge_.place.path);
+  const int set = fuse_session_custom_io(session_, &io, device.fd());
+  if (set != 0) return fail(Errc::kMountFailed, -set, "use the device of", edge_.place.path);
+  (void)device.release();  // libfuse closes it
+  fuse_buf request{};
+  const int got = fuse_session_receive_buf(session_, &request);
+  if (got > 0) fuse_session_process_buf(session_, &request);
+  std::free(request.mem);
+  if (got <= 0 || fuse_session_exited(session_) != 0) {
+    return fail(Errc::kMountFailed, -std::min(got, 0), "agree with the kernel on",
+                edge_.place.path);
+  }
+  edge_.agreed = true;
   return ok();
 }
 
-FuseSession::~FuseSession() {
-  close();
-  if (session_ != nullptr) fuse_session_destroy(session_);
+// The kernel puts what was read and not answered back in front of its queue (since 6.9).
+Status FuseSession::ask_to_resend() {
+  constexpr int kNotifyResend = 7;  // newer than Debian 12's <linux/fuse.h>
+  fuse_out_header notice{};
+  notice.len = sizeof notice;
+  notice.error = kNotifyResend;
+  if (::write(fuse_session_fd(session_), &notice, sizeof notice) == sizeof notice) return ok();
+  return fail(Errc::kMountFailed, errno, "ask the kernel to send unanswered requests again",
+              edge_.place.path);
+}
+
+// Without resending, nobody else would ever answer them.
+void FuseSession::fail_unanswered() {
+  for (const MountState::Unanswered& request : edge_.state.read_before()) {
+    const bool only_looks = request.opcode == FUSE_LOOKUP || request.opcode == FUSE_GETATTR ||
+                            request.opcode == FUSE_OPEN || request.opcode == FUSE_READ ||
+                            request.opcode == FUSE_READDIR || request.opcode == FUSE_READDIRPLUS;
+    fuse_out_header reply{};
+    reply.len = sizeof reply;
+    reply.unique = request.id;
+    reply.error = only_looks ? -EINTR : -EIO;
+    if (::write(fuse_session_fd(session_), &reply, sizeof reply) == sizeof reply) {
+      log_warning("request {} (operation {}) was under way when the server died: it fails",
+                  request.id, request.opcode);
+    }
+  }
+}
+
+void FuseSession::take_over(bool may_resend) {
+  Status resent = may_resend ? ask_to_resend() : Status(fail(posix_error(EINVAL)));
+  if (resent) return;
+  if (may_resend) log_warning("{}", resent.error().to_string());
+  fail_unanswered();
 }
 
 Status FuseSession::serve() {
@@ -181,8 +252,19 @@ Status FuseSession::serve() {
   fuse_loop_cfg_set_idle_threads(config, kIdleThreadsMax);
   const int result = fuse_session_loop_mt(session_, config);
   fuse_loop_cfg_destroy(config);
+  served_ = true;
   if (result < 0) return fail(Errc::kMountFailed, -result, "serve", edge_.place.path);
   return ok();
+}
+
+void FuseSession::stop_serving() {
+  fuse_session_exit(session_);
+  // A thread may go to sleep just after it was woken: again until all have left.
+  constexpr auto kPause = std::chrono::milliseconds(2);
+  while (!served_) {
+    edge_.state.for_each_reader([](pid_t thread) { ::tgkill(::getpid(), thread, kWakeSignal); });
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 bool FuseSession::is_mounted() const {
@@ -194,11 +276,22 @@ void FuseSession::unmount(How how) {
   // Never what is mounted below.
   if (!is_mounted()) return;
   const char* point = edge_.place.path.c_str();
-  if (how == How::kFlush && ::umount2(point, UMOUNT_NOFOLLOW) == 0) return;
+  if (how == How::kFlush && unmount_with_helper()) return;
   // MNT_FORCE ends the connection, so the request threads end; what programs still do there fails.
   if (::umount2(point, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) == 0) return;
   if (errno == EPERM) return unmount_as_user();
   log_warning("unmount {}: {}", edge_.place.path, std::strerror(errno));
+}
+
+// The kernel writes out pages, and the requests for that must not be waited for by a server that
+// may be killed meanwhile.
+bool FuseSession::unmount_with_helper() {
+  const auto channel = edge_.place.helper->channel();
+  return channel && (*channel)
+                        ->call({.op = MountHelper::Op::kUnmount,
+                                .number = UMOUNT_NOFOLLOW,
+                                .path = edge_.place.path})
+                        .has_value();
 }
 
 // Through a set-user-id program; the connection's own switch is the mounting user's.
@@ -206,10 +299,6 @@ void FuseSession::unmount_as_user() {
   run_fusermount(edge_.place.path);
   std::ofstream("/sys/fs/fuse/connections/" + std::to_string(minor(edge_.place.device)) + "/abort")
       << 1;
-}
-
-void FuseSession::close() {
-  if (session_ != nullptr && mounted_.exchange(false)) fuse_session_unmount(session_);
 }
 
 }  // namespace amberfs

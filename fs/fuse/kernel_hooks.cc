@@ -15,32 +15,32 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <cstring>
 #include <fstream>
 #include <functional>
 
 namespace amberfs {
 namespace {
 
-// EINTR comes from a request that a program had interrupted; its pages are written again. Another
-// error may be of pages that were lost before: their writers are told through their own
-// descriptors, and this one is told once. So it is asked again: what fails twice fails now.
-Status sync_again(const char* what, const std::string& object, const std::function<int()>& sync) {
+// EINTR comes from a request that a program had interrupted; its pages are written again. ENOSPC or
+// EIO may be of pages that were lost before: their writers are told through their own descriptors,
+// and this one is told once. So it is asked again: what fails twice fails now.
+Status sync_again(const std::function<Status()>& sync) {
   constexpr int kInterruptedMax = 10;
   bool told = false;
-  for (int interrupted = 0; sync() != 0;) {
-    const int error = errno;
+  for (int interrupted = 0;;) {
+    Status synced = sync();
+    if (synced) return synced;
+    const int error = synced.error().sys_errno;
     if (error == EINTR && ++interrupted < kInterruptedMax) continue;
-    if (told) return fail(errc_for(error), error, what, object);
+    if (told || (error != ENOSPC && error != EIO && error != EROFS)) return synced;
     told = true;
-    log_warning("{} {}: {}: pages of a program were lost", what, object, std::strerror(error));
+    log_warning("pages of a program were lost: {}", synced.error().to_string());
   }
-  return ok();
 }
 
 Status start_writing_out(const MountPlace& place) {
   TRY_ASSIGN(const ThroughMount root, ThroughMount::open_root(place));
-  return sync_again("syncfs", place.path, [&] { return ::syncfs(root.fd()); });
+  return sync_again([&] { return root.sync_file_system(); });
 }
 
 // fdatasync() waits for the answers to all writes of a file, on every kernel.
@@ -48,8 +48,7 @@ Status write_out_file(Edge& edge, Ino ino) {
   auto file = ThroughMount::open(edge.fs, edge.place, ino, O_RDONLY);
   if (!file && file.error().code == Errc::kNoSuchPath) return ok();  // an orphan: in no snapshot
   if (!file) return fail(std::move(file).error());
-  return sync_again("fdatasync", "inode " + std::to_string(ino),
-                    [&] { return ::fdatasync(file->fd()); });
+  return sync_again([&] { return file->sync_data(); });
 }
 
 std::string read_link(const std::string& path) {
@@ -80,7 +79,7 @@ std::string first_line(const std::string& path) {
 // (measured on 6.18); so files that are open for writing are waited for one by one. (Closing a
 // file waits, too: no other file can have dirty pages.)
 Status KernelHooks::flush_kernel() {
-  const std::vector<Ino> writers = edge_.writers.inos();
+  const std::vector<Ino> writers = edge_.open_files.written();
   if (writers.empty()) return ok();
   TRY(start_writing_out(edge_.place));
   for (const Ino ino : writers) TRY(write_out_file(edge_, ino));
@@ -171,7 +170,7 @@ void PageTimer::run() {
       if (!stopping_) wake_.wait_for(mu_, kEvery);
       if (stopping_) return;
     }
-    if (edge_.writers.empty()) continue;
+    if (!edge_.open_files.has_writers()) continue;
     if (Status started = start_writing_out(edge_.place); !started) {
       log_warning("write out the kernel's pages: {}", started.error().to_string());
     }

@@ -14,7 +14,8 @@ namespace amberfs {
 
 class KernelHooks final : public MountHooks {
  public:
-  KernelHooks(Edge& edge, Notifier& notifier) : edge_(edge), notifier_(notifier) {}
+  KernelHooks(Edge& edge, Notifier& notifier, const Supervision& supervision)
+      : edge_(edge), notifier_(notifier), supervision_(supervision) {}
 
   [[nodiscard]] Status flush_kernel() override;
   // All files, open or not, are held while `change` runs if they are few; else only the open ones.
@@ -26,6 +27,7 @@ class KernelHooks final : public MountHooks {
   void invalidate_inode(Ino ino) override;
   [[nodiscard]] std::vector<OpenFileUser> open_file_users() override;
   [[nodiscard]] std::string mount_point() const override { return edge_.place.path; }
+  [[nodiscard]] const Supervision& supervision() const override { return supervision_; }
 
  private:
   [[nodiscard]] Status change_held(const std::vector<Ino>& inos,
@@ -33,6 +35,7 @@ class KernelHooks final : public MountHooks {
 
   Edge& edge_;
   Notifier& notifier_;
+  const Supervision& supervision_;
   Mutex change_mu_;  // one change of files at a time
 };
 

@@ -4,8 +4,6 @@
 #include "fs/fuse/through_mount.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -61,13 +59,10 @@ Status LateSeek::write_out(Ino ino) {
   // Before 6.16 the kernel does not wait for the answers to its writes: the size tells.
   constexpr int kLooksMax = 100;
   for (int look = 0; look < kLooksMax; ++look) {
-    constexpr unsigned kAll =
-        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-    if (::sync_file_range(file.fd(), 0, 0, kAll) != 0) return fail(posix_error(errno));
-    struct stat status {};
-    if (::fstat(file.fd(), &status) != 0) return fail(posix_error(errno));
+    TRY(file.sync_range());
+    TRY_ASSIGN(const std::uint64_t size, file.size());
     TRY_ASSIGN(const Attr attr, fs_.getattr(ino));
-    if (static_cast<std::uint64_t>(status.st_size) <= attr.record.size_bytes) return ok();
+    if (size <= attr.record.size_bytes) return ok();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return fail(posix_error(EINVAL));

@@ -43,6 +43,8 @@ Status take_option(std::string_view word, MountOptions& options) {
     if (std::ranges::find(options.extra, "allow_other") == options.extra.end()) {
       options.extra.emplace_back("allow_other");
     }
+  } else if (word == "noresend") {
+    options.resend = false;
   } else if (word == "debug") {
     options.debug = true;
   } else if (is_passed_on(word)) {

@@ -10,6 +10,7 @@ namespace {
 
 // Newer than Debian 12's <linux/fuse.h>.
 constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
+constexpr std::uint64_t kResent = std::uint64_t{1} << 63;
 
 thread_local RawRequest request_of_thread;
 
@@ -55,7 +56,8 @@ void peek_request(ByteView request) {
   if (!read_struct(request, header)) return;
   const ByteView body = request.substr(sizeof header);
   request_of_thread.opcode = header.opcode;
-  request_of_thread.id = header.unique;
+  request_of_thread.id = header.unique & ~kResent;
+  request_of_thread.resent = (header.unique & kResent) != 0;
   request_of_thread.kill_suid_sgid = asks_to_kill(header.opcode, body);
   if (header.opcode == FUSE_INIT) request_of_thread.kernel_capabilities = offered(body);
 }

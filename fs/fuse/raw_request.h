@@ -16,7 +16,8 @@ namespace amberfs {
 
 struct RawRequest {
   std::uint32_t opcode = 0;
-  std::uint64_t id = 0;
+  std::uint64_t id = 0;         // without the mark of a resent one
+  bool resent = false;          // an earlier server read it and did not answer
   bool kill_suid_sgid = false;            // WRITE, OPEN, CREATE
   std::uint64_t kernel_capabilities = 0;  // INIT: what the kernel offers
 };
@@ -24,7 +25,7 @@ struct RawRequest {
 [[nodiscard]] const RawRequest& current_request();
 // Remembers a request that was just read from the device, for this thread.
 void peek_request(ByteView request);
-// True when `parts` were the reply to INIT; they then also say HANDLE_KILLPRIV_V2 and that shared
+// True when `parts` are the reply to INIT; they then also say HANDLE_KILLPRIV_V2 and that shared
 // mappings of files opened with direct_io are fine, as far as the kernel offers it.
 bool patch_init_reply(iovec* parts, int count);
 

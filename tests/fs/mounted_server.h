@@ -120,7 +120,7 @@ class MountedServer {
     auto mounted = FuseMount::mount(**engine, options);
     if (!mounted) return fail_with(mounted.error());
     std::thread control([&] { answer_all(**engine, **mounted); });
-    const Status served = (*mounted)->serve();
+    const Status served = (*mounted)->serve([] {});
     ::shutdown(sockets_[1], SHUT_RDWR);
     control.join();
     const Status closed = (*engine)->close();

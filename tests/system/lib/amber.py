@@ -156,6 +156,16 @@ def set_toml(text, section, key, value):
     return "\n".join(lines) + "\n"
 
 
+def child_of(pid):
+    """The server that a keeper runs now; None between two of them."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as text:
+            children = text.read().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
