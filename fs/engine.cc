@@ -85,11 +85,11 @@ Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {
 }
 
 Status Engine::recover() {
-  space_ = std::make_unique<Space>(
-      io_, store_,
-      SpaceOptions{.reserve_bytes = config_.reserve_bytes,
-                   .segment_bytes = config_.journal.segment_size_bytes},
-      [this] { return pending_bytes(); });
+  space_ =
+      std::make_unique<Space>(io_, store_,
+                              SpaceOptions{.reserve_bytes = config_.reserve_bytes,
+                                           .segment_bytes = config_.journal.segment_size_bytes},
+                              [this] { return pending_bytes(); });
   TRY(space_->open());
   TRY_ASSIGN(blocks_, BlockStore::open(io_, store_, config_.blocks));
   TRY_ASSIGN(Bytes head_bytes, blocks_->head());
@@ -133,7 +133,8 @@ void Engine::take_over_mount(RequestMarks& marks) {
   live_->set_marks(&marks);
 }
 
-void Engine::stop_background() {
+Status Engine::close() {
+  if (std::exchange(closed_, true)) return ok();
   {
     MutexLock lock(background_mu_);
     stopping_ = true;
@@ -142,33 +143,18 @@ void Engine::stop_background() {
   }
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
-}
-
-// Every step is tried even when one before it failed: a failed commit still leaves the journal.
-Status Engine::close_parts(Status before) {
-  Status journal_closed = journal_->close();
-  Status blocks_closed = blocks_->close();
-  TRY(std::move(before));
-  TRY(std::move(journal_closed));
-  return blocks_closed;
-}
-
-Status Engine::close() {
-  if (std::exchange(closed_, true)) return ok();
-  stop_background();
+  // Every step is tried even when one before it failed: a failed commit still leaves the journal.
   Status committed = live_->dirty() ? commit() : ok();
   if (!committed && committed.error().code == Errc::kNoSpace) {
     // Nothing is lost: the next one who opens the store finds it in the journal.
     log_warning("the last changes stay in the journal: {}", committed.error().to_string());
     committed = ok();
   }
-  return close_parts(std::move(committed));
-}
-
-Status Engine::close_for_successor() {
-  if (std::exchange(closed_, true)) return ok();
-  stop_background();
-  return close_parts(ok());
+  Status journal_closed = journal_->close();
+  Status blocks_closed = blocks_->close();
+  TRY(std::move(committed));
+  TRY(std::move(journal_closed));
+  return blocks_closed;
 }
 
 Head Engine::head() {

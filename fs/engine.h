@@ -81,9 +81,6 @@ class Engine {
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
-  // Makes the journal durable, stops the threads, closes everything: the next server, which is
-  // waited for, replays what was not committed.
-  [[nodiscard]] Status close_for_successor();
 
   [[nodiscard]] SnapshotView view_of(const Manifest& manifest);
   [[nodiscard]] std::shared_ptr<const View> live_view() { return live_->view(); }
@@ -114,8 +111,6 @@ class Engine {
   Engine(Io& io, std::string store, Config config, FileLock lock);
 
   [[nodiscard]] Status recover();
-  void stop_background();
-  [[nodiscard]] Status close_parts(Status before);
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
   [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);
   [[nodiscard]] std::uint64_t pending_bytes();

@@ -43,13 +43,20 @@ Status check_format(const Json& status, bool allowed) {
               status.value("store", ""));
 }
 
+// 0 while a server is only just starting or has ended already.
+pid_t server_in(const Json& status) {
+  const auto pid = status.find("server_pid");
+  return pid != status.end() && pid->is_number_integer() ? pid->get<pid_t>() : 0;
+}
+
 // The status of the server that took over: any whose process is another one.
 Result<Json> wait_for_successor(const std::string& target, const Json& before) {
   constexpr auto kPatience = std::chrono::seconds(60);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
     const auto now = ask(target, {{"command", "status"}});
-    if (now && now->json.value("server_pid", 0) != before.value("server_pid", 0)) return now->json;
+    const pid_t server = now ? server_in(now->json) : 0;
+    if (server != 0 && server != server_in(before)) return now->json;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return fail(Errc::kControl, ETIMEDOUT,
@@ -78,7 +85,7 @@ Result<int> run(Options options) {
                 options.binary);
   }
   TRY(print(fmt::format("{} is now served by process {} ({})\n", mounted->mount_point,
-                        after.value("server_pid", 0), options.binary)));
+                        server_in(after), options.binary)));
   return kDone;
 }
 

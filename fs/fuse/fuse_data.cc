@@ -34,8 +34,9 @@ Status truncate_at_open(fuse_req_t request, Ino ino) {
 }
 
 Status open_file(fuse_req_t request, Ino ino, bool exact, fuse_file_info& file) {
+  SpaceGate& gate = edge_of(request).space_gate;
   const bool writes = opens_for_writing(file.flags);
-  const bool direct = exact || (writes && edge_of(request).space_gate.opens_direct());
+  const bool direct = exact || (writes && gate.opens_direct());
   std::uint32_t flags = exact ? std::uint32_t{kHandleExact} : 0;
   if (writes) flags |= direct ? kHandleWrites : kHandleWrites | kHandleCached;
   file.direct_io = direct ? 1 : 0;

@@ -106,8 +106,11 @@ Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where
            [this](const Manifest& manifest) { return engine.view_of(manifest).view; }),
       open_files(state_of_mount),
       late_seek(fs, place),
-      space_gate(fs, engine_to_serve.space(), open_files, place) {
-  open_files.for_each_inherited([this](Ino ino) { fs.inherit_open(ino); });
+      space_gate(engine_to_serve.space(), fs, place) {
+  open_files.for_each_inherited([this](const OpenFiles::File& file) {
+    fs.inherit_open(file.ino);
+    if ((file.flags & kHandleCached) != 0) space_gate.add_cached_writer(file.ino);
+  });
 }
 
 Edge& edge_of(fuse_req_t request) {
@@ -200,6 +203,7 @@ Status open_live(fuse_req_t request, const OpenFiles::File& file, fuse_file_info
     return fail(handle.error());
   }
   info.fh = *handle;
+  if ((file.flags & kHandleCached) != 0) edge.space_gate.add_cached_writer(file.ino);
   return ok();
 }
 
@@ -207,6 +211,7 @@ Status open_live(fuse_req_t request, const OpenFiles::File& file, fuse_file_info
 // was not open when it took over.
 void close_live(Edge& edge, Ino ino, const fuse_file_info& info) {
   if (info.fh != 0 && !edge.open_files.remove(info.fh, ino)) return;
+  if ((info.fh & kHandleCached) != 0) edge.space_gate.remove_cached_writer(ino);
   if (Status released = edge.fs.release(ino); !released) {
     log_warning("release inode {}: {}", ino, released.error().to_string());
   }

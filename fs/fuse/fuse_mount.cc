@@ -116,6 +116,7 @@ class MountedStore final : public FuseMount {
     engine_.guard_space(mounted ? limit_dirty_bytes(mounted->device, wanted) : wanted);
     return ok();
   }
+
   // The kernel hands out resent requests before any new one: when a new one is answered, each of
   // them has been read, and whether it had been applied is in the marks again.
   void wait_until_settled(const std::function<void()>& settled) {

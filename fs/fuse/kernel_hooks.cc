@@ -15,26 +15,26 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <fstream>
 #include <functional>
 
 namespace amberfs {
 namespace {
 
-// EINTR comes from a request that a program had interrupted; its pages are written again. ENOSPC or
-// EIO may be of pages that were lost before: their writers are told through their own descriptors,
-// and this one is told once. So it is asked again: what fails twice fails now.
+// EINTR comes from a request that a program had interrupted; its pages are written again. Another
+// error may be of pages that were lost before: their writers are told through their own
+// descriptors, and this one is told once. So it is asked again: what fails twice fails now.
 Status sync_again(const std::function<Status()>& sync) {
   constexpr int kInterruptedMax = 10;
   bool told = false;
   for (int interrupted = 0;;) {
     Status synced = sync();
     if (synced) return synced;
-    const int error = synced.error().sys_errno;
-    if (error == EINTR && ++interrupted < kInterruptedMax) continue;
-    if (told || (error != ENOSPC && error != EIO && error != EROFS)) return synced;
+    if (synced.error().sys_errno == EINTR && ++interrupted < kInterruptedMax) continue;
+    if (told) return synced;
     told = true;
-    log_warning("pages of a program were lost: {}", synced.error().to_string());
+    log_warning("{}: pages of a program were lost", synced.error().to_string());
   }
 }
 

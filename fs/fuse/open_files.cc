@@ -16,13 +16,6 @@ std::uint64_t make_handle(std::uint32_t entry, std::uint32_t generation, std::ui
          std::uint64_t{entry} << kEntryShift | flags;
 }
 
-std::vector<Ino> keys_of(const std::unordered_map<Ino, std::uint32_t>& counts) {
-  std::vector<Ino> all;
-  all.reserve(counts.size());
-  for (const auto& [ino, count] : counts) all.push_back(ino);
-  return all;
-}
-
 }  // namespace
 
 OpenFiles::OpenFiles(MountState& state) : state_(state) {
@@ -38,7 +31,7 @@ OpenFiles::OpenFiles(MountState& state) : state_(state) {
     }
     inherited_.push_back({ino, entry.flags});
     inherited_requests_.emplace(entry.opened_by, i);
-    count({ino, entry.flags});
+    if ((entry.flags & kHandleWrites) != 0) count_writer(ino);
   }
 }
 
@@ -67,7 +60,7 @@ Result<std::uint64_t> OpenFiles::add(const File& file, std::uint64_t request_id)
   entry.flags = file.flags;
   entry.opened_by = request_id;
   entry.ino.store(file.ino);
-  count(file);
+  if ((file.flags & kHandleWrites) != 0) count_writer(file.ino);
   return make_handle(index, entry.generation, file.flags);
 }
 
@@ -78,56 +71,21 @@ bool OpenFiles::remove(std::uint64_t handle, Ino ino) {
   if (index >= state_.open_entries_used().load()) return false;
   MountState::OpenEntry& entry = state_.open_entries()[index];
   if (entry.ino.load() != ino || entry.generation != generation) return false;
-  uncount({ino, entry.flags});
+  if ((entry.flags & kHandleWrites) != 0) {
+    const auto it = writers_.find(ino);
+    if (it != writers_.end() && --it->second == 0) {
+      writers_.erase(it);
+      lost_.erase(ino);
+    }
+  }
   inherited_requests_.erase(entry.opened_by);
   entry.ino.store(kNoIno);
   free_.push_back(index);
   return true;
 }
 
-void OpenFiles::count(const File& file) {
-  if ((file.flags & kHandleWrites) != 0) ++writers_[file.ino];
-  if ((file.flags & kHandleCached) != 0) ++cached_[file.ino];
-}
-
-void OpenFiles::uncount(const File& file) {
-  const auto take_one = [&](auto& counts) {
-    const auto it = counts.find(file.ino);
-    if (it != counts.end() && --it->second == 0) counts.erase(it);
-  };
-  if ((file.flags & kHandleCached) != 0) take_one(cached_);
-  if ((file.flags & kHandleWrites) == 0) return;
-  take_one(writers_);
-  if (!writers_.contains(file.ino)) lost_.erase(file.ino);
-}
-
-void OpenFiles::for_each_inherited(const std::function<void(Ino)>& visit) const {
-  for (const File& file : inherited_) visit(file.ino);
-}
-
-bool OpenFiles::has_writer(Ino ino) {
-  MutexLock lock(mu_);
-  return writers_.contains(ino);
-}
-
-bool OpenFiles::has_writers() {
-  MutexLock lock(mu_);
-  return !writers_.empty();
-}
-
-std::vector<Ino> OpenFiles::written() {
-  MutexLock lock(mu_);
-  return keys_of(writers_);
-}
-
-bool OpenFiles::has_cached_writer(Ino ino) {
-  MutexLock lock(mu_);
-  return cached_.contains(ino);
-}
-
-std::vector<Ino> OpenFiles::written_through_cache() {
-  MutexLock lock(mu_);
-  return keys_of(cached_);
+void OpenFiles::for_each_inherited(const std::function<void(const File&)>& visit) const {
+  for (const File& file : inherited_) visit(file);
 }
 
 void OpenFiles::note_lost(Ino ino, int sys_errno) {
@@ -144,6 +102,24 @@ int OpenFiles::lost_errno(Ino ino) {
   MutexLock lock(mu_);
   const auto it = lost_.find(ino);
   return it == lost_.end() ? 0 : it->second;
+}
+
+bool OpenFiles::has_writer(Ino ino) {
+  MutexLock lock(mu_);
+  return writers_.contains(ino);
+}
+
+bool OpenFiles::has_writers() {
+  MutexLock lock(mu_);
+  return !writers_.empty();
+}
+
+std::vector<Ino> OpenFiles::written() {
+  MutexLock lock(mu_);
+  std::vector<Ino> all;
+  all.reserve(writers_.size());
+  for (const auto& [ino, count] : writers_) all.push_back(ino);
+  return all;
 }
 
 }  // namespace amberfs

@@ -21,7 +21,7 @@
 
 namespace amberfs {
 
-// kHandleCached: written to through the kernel's page cache.
+// kHandleCached: its writes go through the kernel's page cache.
 enum : std::uint32_t { kHandleWrites = 1, kHandleExact = 2, kHandleCached = 4 };
 
 class OpenFiles {
@@ -41,23 +41,20 @@ class OpenFiles {
   bool remove(std::uint64_t handle, Ino ino);
 
   // What was open when this server took over, each as often as it was.
-  void for_each_inherited(const std::function<void(Ino)>& visit) const;
-  [[nodiscard]] bool has_writer(Ino ino);
-  [[nodiscard]] bool has_writers();
-  [[nodiscard]] std::vector<Ino> written();
-  [[nodiscard]] bool has_cached_writer(Ino ino);
-  [[nodiscard]] std::vector<Ino> written_through_cache();
-
-  // Late pages of `ino` were refused with this errno. The kernel tells that to fsync(2) of every
-  // descriptor, but to close(2) of only one, which may be the server's own. So close(2) says it
-  // until an fsync(2) came through: its caller was told by the one before.
+  void for_each_inherited(const std::function<void(const File&)>& visit) const;
+  // Late pages of `ino` were refused with this errno: the kernel tells that to fsync(2) of every
+  // descriptor, but to close(2) of only one, which may be ours. So close(2) says it until an
+  // fsync(2) came through, which means that its caller was told by the one before.
   void note_lost(Ino ino, int sys_errno);
   void forget_lost(Ino ino);
   [[nodiscard]] int lost_errno(Ino ino);  // 0: none
 
+  [[nodiscard]] bool has_writer(Ino ino);
+  [[nodiscard]] bool has_writers();
+  [[nodiscard]] std::vector<Ino> written();
+
  private:
-  void count(const File& file) REQUIRES(mu_);
-  void uncount(const File& file) REQUIRES(mu_);
+  void count_writer(Ino ino) REQUIRES(mu_) { ++writers_[ino]; }
 
   MountState& state_;
   std::vector<File> inherited_;
@@ -65,7 +62,6 @@ class OpenFiles {
   std::vector<std::uint32_t> free_ GUARDED_BY(mu_);
   std::unordered_map<std::uint64_t, std::uint32_t> inherited_requests_ GUARDED_BY(mu_);
   std::unordered_map<Ino, std::uint32_t> writers_ GUARDED_BY(mu_);
-  std::unordered_map<Ino, std::uint32_t> cached_ GUARDED_BY(mu_);  // of the writers
   std::unordered_map<Ino, int> lost_ GUARDED_BY(mu_);
 };
 

@@ -5,12 +5,14 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 
 namespace amberfs {
 
-SpaceGate::SpaceGate(FileSystem& fs, Space& space, OpenFiles& open_files, const MountPlace& place)
-    : fs_(fs), space_(space), open_files_(open_files), place_(place) {
+SpaceGate::SpaceGate(Space& space, FileSystem& fs, const MountPlace& place)
+    : space_(space), fs_(fs), place_(place) {
   space_.on_tight_change([this] {
     // Not between the thread's look and its wait.
     { const MutexLock lock(mu_); }
@@ -33,6 +35,22 @@ void SpaceGate::stop() {
   notifier_ = nullptr;
 }
 
+void SpaceGate::add_cached_writer(Ino ino) {
+  MutexLock lock(mu_);
+  ++writers_[ino];
+}
+
+void SpaceGate::remove_cached_writer(Ino ino) {
+  MutexLock lock(mu_);
+  const auto it = writers_.find(ino);
+  if (it != writers_.end() && --it->second == 0) writers_.erase(it);
+}
+
+bool SpaceGate::has_cached_writer(Ino ino) {
+  MutexLock lock(mu_);
+  return writers_.contains(ino);
+}
+
 void SpaceGate::ask_for_cached_write(Ino ino, Answer answer) {
   if (!space_.is_tight()) return answer(ok());
   MutexLock lock(mu_);
@@ -51,21 +69,27 @@ void SpaceGate::answer(const Question& question) {
 void SpaceGate::write_out(Ino ino) {
   const auto file = ThroughMount::open(fs_, place_, ino, O_RDONLY);
   if (!file) return;  // without a name, it cannot be opened: the kernel's limit has to do
-  if (const Status written = file->sync_range(); !written) {
-    log_line(LogLevel::kDebug, written.error().to_string());
+  if (Status synced = file->sync_range(); !synced) {
+    log_line(LogLevel::kDebug, synced.error().to_string());
   }
 }
 
 void SpaceGate::before_attributes(Ino ino) {
   Notifier* notifier = notifier_.load();
-  if (notifier == nullptr || !space_.is_tight() || !open_files_.has_cached_writer(ino)) return;
+  if (notifier == nullptr || !space_.is_tight() || !has_cached_writer(ino)) return;
   notifier->make_attributes_stale(ino);
 }
 
 void SpaceGate::make_all_stale() {
+  std::vector<Ino> inos;
+  {
+    MutexLock lock(mu_);
+    inos.reserve(writers_.size());
+    for (const auto& [ino, count] : writers_) inos.push_back(ino);
+  }
   Notifier* notifier = notifier_.load();
   if (notifier == nullptr) return;
-  for (const Ino ino : open_files_.written_through_cache()) notifier->make_attributes_stale(ino);
+  for (const Ino ino : inos) notifier->make_attributes_stale(ino);
 }
 
 std::optional<SpaceGate::Question> SpaceGate::next_question() {

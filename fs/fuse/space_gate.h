@@ -18,13 +18,12 @@
 // them (dirty_limit.h).
 // Threads: handlers call from any thread; one thread of its own between start() and stop(), which
 //          must come when nothing can wait for the mount any more.
-// Owns:    the questions not answered yet; borrows the rest.
+// Owns:    which inodes have cached writers, and the questions not answered yet; borrows the rest.
 #pragma once
 
 #include "blockstore/base/mutex.h"
 #include "fs/filesystem.h"
 #include "fs/fuse/notifier.h"
-#include "fs/fuse/open_files.h"
 #include "fs/fuse/through_mount.h"
 
 #include <atomic>
@@ -32,13 +31,15 @@
 #include <functional>
 #include <optional>
 #include <thread>
+#include <unordered_map>
+#include <vector>
 
 namespace amberfs {
 
 class SpaceGate {
  public:
   // Before Space::start().
-  SpaceGate(FileSystem& fs, Space& space, OpenFiles& open_files, const MountPlace& place);
+  SpaceGate(Space& space, FileSystem& fs, const MountPlace& place);
   ~SpaceGate() { stop(); }
   void start(Notifier& notifier);
   void stop();
@@ -46,6 +47,8 @@ class SpaceGate {
   // ---- for handlers
   // Whether a file opened for writing now gets direct_io.
   [[nodiscard]] bool opens_direct() { return space_.is_tight(); }
+  void add_cached_writer(Ino ino);
+  void remove_cached_writer(Ino ino);
   // The kernel asks because a program is about to write. `answer` is called with kNoSpace when
   // there is no room: now, or later by another thread.
   using Answer = std::function<void(const Status&)>;
@@ -58,19 +61,20 @@ class SpaceGate {
     Ino ino = kNoIno;
     Answer answer;
   };
+  [[nodiscard]] bool has_cached_writer(Ino ino);
   [[nodiscard]] std::optional<Question> next_question();
   void run();
   void answer(const Question& question);
   void write_out(Ino ino);
   void make_all_stale();
 
-  FileSystem& fs_;
   Space& space_;
-  OpenFiles& open_files_;
+  FileSystem& fs_;
   const MountPlace& place_;
   std::atomic<Notifier*> notifier_{nullptr};
   Mutex mu_;
   CondVar wake_;
+  std::unordered_map<Ino, std::uint32_t> writers_ GUARDED_BY(mu_);
   std::deque<Question> questions_ GUARDED_BY(mu_);
   bool stopping_ GUARDED_BY(mu_) = false;
   std::thread thread_;

@@ -165,8 +165,8 @@ TEST_F(Takeover, LinksAndUnlinksOnce) {
 
 TEST_F(Takeover, RenamesOnce) {
   make_file("old", "a");
-  EXPECT_EQ(through_a_death([&] { return ::rename(path("old").c_str(), path("new").c_str()) == 0; }),
-            0);
+  EXPECT_EQ(
+      through_a_death([&] { return ::rename(path("old").c_str(), path("new").c_str()) == 0; }), 0);
   EXPECT_FALSE(exists("old"));
   EXPECT_TRUE(exists("new"));
   make_file("other", "longer");
@@ -182,9 +182,9 @@ TEST_F(Takeover, RenamesOnce) {
 TEST_F(Takeover, SetsAndRemovesAttributesOnce) {
   make_file("f");
   const std::string f = path("f");
-  EXPECT_EQ(through_a_death(
-                [&] { return ::setxattr(f.c_str(), "user.a", "1", 1, XATTR_CREATE) == 0; }),
-            0);
+  EXPECT_EQ(
+      through_a_death([&] { return ::setxattr(f.c_str(), "user.a", "1", 1, XATTR_CREATE) == 0; }),
+      0);
   EXPECT_EQ(through_a_death([&] { return ::removexattr(f.c_str(), "user.a") == 0; }), 0);
   EXPECT_EQ(::getxattr(f.c_str(), "user.a", nullptr, 0), -1);
 }
@@ -259,7 +259,7 @@ TEST(OpenFiles, AreKnownToTheSuccessorAndClosedOnce) {
   ASSERT_TRUE(taken);
   OpenFiles after(**taken);
   std::vector<Ino> inherited;
-  after.for_each_inherited([&](Ino ino) { inherited.push_back(ino); });
+  after.for_each_inherited([&](const OpenFiles::File& file) { inherited.push_back(file.ino); });
   EXPECT_EQ(inherited, (std::vector<Ino>{5, 5}));
   EXPECT_TRUE(after.has_writer(5));
   EXPECT_EQ(after.find(100, 5), *a) << "the same request comes again";
