@@ -22,12 +22,13 @@ constexpr std::uint64_t kNodeCost = 2;
 }  // namespace
 
 void Engine::start_background() {
+  MutexLock lock(background_mu_);  // requests may look already whether it runs
   background_ = std::thread([this] { background_loop(); });
   journal_sync_ = std::thread([this] { journal_sync_loop(); });
 }
 
 void Engine::guard_space(std::uint64_t dirty_max_bytes) {
-  space_->start(dirty_max_bytes, [this] { relieve_space(); });
+  space_->start(dirty_max_bytes, [this] { wait_for_commit(); });
 }
 
 // An upper bound of what the next commit writes: the journal behind the head, uncompressed, and
@@ -56,7 +57,7 @@ bool Engine::space_wants_commit() {
 
 // Has the background thread commit, and waits for it: in a thread that serves a request, so never
 // for a snapshot, which itself waits until requests are answered.
-void Engine::relieve_space() {
+void Engine::wait_for_commit() {
   const auto deadline = Clock::now() + kReliefMax;
   MutexLock lock(background_mu_);
   if (!background_.joinable() || busy_ == Busy::kSnapshot) return;
@@ -67,6 +68,18 @@ void Engine::relieve_space() {
     background_wake_.notify_all();
     commit_ended_.wait_for(background_mu_, std::chrono::milliseconds(100));
   }
+}
+
+// Who changes more than memory has room for waits for a commit; not again and again when commits
+// fail.
+void Engine::hold_back() {
+  const std::uint64_t max = overlay_max_bytes(config_);
+  if (live_->overlay_bytes() < max) return;
+  const auto now = [] { return Clock::now().time_since_epoch().count(); };
+  if (now() < hold_back_after_ns_.load()) return;
+  wait_for_commit();
+  constexpr std::chrono::nanoseconds kPause = std::chrono::seconds(1);
+  if (live_->overlay_bytes() >= max) hold_back_after_ns_ = now() + kPause.count();
 }
 
 bool Engine::wait_for_work(bool& commit_wanted) {
@@ -99,6 +112,7 @@ void Engine::background_loop() {
     const bool snapshot_due = !commit_wanted && config_.snapshot_every_s > 0 &&
                               now - last_snapshot >= std::chrono::seconds(config_.snapshot_every_s);
     const bool commit_due = commit_wanted || room_wanted ||
+                            live_->overlay_bytes() >= overlay_max_bytes(config_) / 2 ||
                             appended - committed_bytes >= config_.commit_journal_bytes ||
                             (config_.commit_every_s > 0 && live_->dirty() &&
                              now - last_commit >= std::chrono::seconds(config_.commit_every_s));

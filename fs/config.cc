@@ -42,6 +42,9 @@ sync_every = "1s"          # everything is durable after this long even without 
 every = "30s"              # the journal is folded into the block store this often
 journal = "256MiB"         # and whenever it has grown by this much
 
+[memory]
+budget = "512MiB"          # at most half of it for the cache, an eighth for changes not committed
+
 [disk]
 # reserve = "64MiB"        # kept for commits, removing and unmounting when the disk is full; when
                            # this is not set, a twelfth of the disk, from 4 to 128 MiB
@@ -255,6 +258,9 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.duration_ms("journal.sync_every", config.journal_sync_ms, 1);
   read.size("commit.journal", config.commit_journal_bytes, 1 * kMiB, 1024 * kGiB);
   read.duration_s("commit.every", config.commit_every_s, 0);
+  read.size("memory.budget", config.memory_bytes, 64 * kMiB, 1024 * kGiB);
+  config.blocks.cache_size_bytes =
+      std::min(config.blocks.cache_size_bytes, config.memory_bytes / 2);
   read.size("disk.reserve", config.reserve_bytes, 1 * kMiB, 1024 * kGiB);
   read.texts("capture.exact", config.exact_globs);
   read.duration_s("schedule.every", config.snapshot_every_s, 0);
@@ -285,6 +291,10 @@ void fit_to_disk(Config& config, std::uint64_t disk_total_bytes) {
   config.journal.segment_size_bytes = std::min(config.journal.segment_size_bytes, segment);
   config.commit_journal_bytes = std::min(config.commit_journal_bytes, 2 * segment);
   if (disk_total_bytes < kSmallDisk) config.journal.spare_segments_max = 1;
+}
+
+std::uint64_t overlay_max_bytes(const Config& config) {
+  return config.memory_bytes / 8;
 }
 
 bool matches_glob(std::string_view pattern, std::string_view path) {

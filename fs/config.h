@@ -26,6 +26,7 @@ struct Config {
   std::uint64_t commit_journal_bytes = 256 * kMiB;  // [commit] journal: commit when it passes this
   std::uint64_t commit_every_s = 30;                // [commit] every; 0: only by size
   std::uint64_t journal_sync_ms = 1000;             // [journal] sync_every
+  std::uint64_t memory_bytes = 512 * kMiB;          // [memory] budget
   std::uint64_t reserve_bytes = 0;                  // [disk] reserve; 0: by the disk's size
   std::vector<std::string> exact_globs;             // [capture] exact
   std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
@@ -39,6 +40,9 @@ struct Config {
 
 // Makes journal files and commits smaller than configured on a disk for which they are too large.
 void fit_to_disk(Config& config, std::uint64_t disk_total_bytes);
+
+// How much of the memory budget changes may take that are not in a commit yet.
+[[nodiscard]] std::uint64_t overlay_max_bytes(const Config& config);
 
 // True when `path` (relative to the mount, no leading slash) matches one of the globs: "*" and "?"
 // do not cross a slash, "**" does, a pattern without a slash matches in every directory.

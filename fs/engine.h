@@ -114,7 +114,8 @@ class Engine {
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
   [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);
   [[nodiscard]] std::uint64_t pending_bytes();
-  void relieve_space();
+  void wait_for_commit();
+  void hold_back();
   [[nodiscard]] bool space_wants_commit();
   [[nodiscard]] Status publish_frozen(const Frozen& frozen) REQUIRES(commit_mu_);
   [[nodiscard]] Result<SnapshotResult> snapshot_locked(const SnapshotRequest& request)
@@ -161,6 +162,7 @@ class Engine {
   Busy busy_ GUARDED_BY(background_mu_) = Busy::kNo;
   std::uint64_t rounds_ GUARDED_BY(background_mu_) = 0;  // commits and snapshots that have ended
   Health health_ GUARDED_BY(background_mu_);
+  std::atomic<std::int64_t> hold_back_after_ns_{0};  // steady clock
   std::thread background_;
   std::thread journal_sync_;
   bool closed_ = false;

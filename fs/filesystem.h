@@ -66,6 +66,9 @@ class FileSystem {
   FileSystem(LiveMap& live, BlockStore& blocks, Journal& journal);
   // Who says whether there is room for new data. Without one there always is. Once, at first.
   void set_space(Space& space) { space_ = &space; }
+  // Called before each change that adds to what is held in memory: returns when there is room for
+  // it, or after a time-out. Once, at first.
+  void set_hold_back(std::function<void()> hold_back) { hold_back_ = std::move(hold_back); }
 
   // ---- names (op_names.cc)
   [[nodiscard]] Result<Attr> lookup(Ino directory, ByteView name);
@@ -146,6 +149,7 @@ class FileSystem {
   // kNoSpace when the store takes no new data. May wait for a commit: before any lock or Mutation.
   // When nothing can be written any more, that is the answer, and not that the disk is full.
   [[nodiscard]] Status admit(std::uint64_t bytes) {
+    if (hold_back_) hold_back_();
     return space_ != nullptr && !journal_.broken() ? space_->admit(bytes) : ok();
   }
 
@@ -188,6 +192,7 @@ class FileSystem {
   LiveMap& live_;
   Journal& journal_;
   Space* space_ = nullptr;
+  std::function<void()> hold_back_;
   DataReader data_;
   Mutex names_mu_;  // name-changing operations, one at a time; before the gate in the lock order
   Mutex open_mu_;

@@ -47,6 +47,7 @@ Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteV
   if (!flags.from_page_cache) {
     TRY(admit(data.size()));
   } else if (space_ != nullptr) {
+    if (hold_back_) hold_back_();
     TRY(space_->admit_late(data.size()));
   }
   while (!data.empty()) {

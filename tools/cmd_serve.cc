@@ -11,6 +11,7 @@
 #include "fs/fuse/fuse_mount.h"
 #include "fs/fuse/mount_helper.h"
 #include "fs/fuse/mount_state_layout.h"
+#include "fs/memory.h"
 #include "tools/command.h"
 #include "tools/keeper_process.h"
 #include "tools/session.h"
@@ -153,6 +154,8 @@ Result<int> serve(const Options& options) {
   TRY_ASSIGN(auto helper, MountHelper::start());
   if (!options.foreground) TRY(open_log_file(options.store + "/server.log"));
   StopOnSignal::block();
+  lower_oom_score();
+  keep_memory_reserve();
   const auto io = make_posix_io();
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
   HandOver hand_over(*engine);

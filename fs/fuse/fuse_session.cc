@@ -81,8 +81,8 @@ ssize_t read_saved_init(const Edge& edge, std::span<char> buffer) {
 }
 
 // When a server is killed just while the kernel hands it a request, the kernel finishes, unless it
-// first had to bring in a page of the buffer: that it refuses a dying process, and fails the request
-// with EIO. So the pages are there before, and stay.
+// first had to bring in a page of the buffer: that it refuses a dying process, and fails the
+// request with EIO. So the pages are there before, and stay.
 void make_present(char* buffer, std::size_t size) {
   thread_local const char* present = nullptr;
   if (present == buffer) return;

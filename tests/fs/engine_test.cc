@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 namespace amberfs {
@@ -304,6 +305,30 @@ TEST_F(EngineTest, ClosesCleanlyOnAFullDiskAndLosesNothing) {
   fault_.reset();
   open(store_);
   EXPECT_EQ(live_content("a"), log_text(100'000, 1));
+}
+
+TEST_F(EngineTest, ChangesNotCommittedStayWithinTheMemoryBudget) {
+  engine_.reset();
+  std::string text = small_config();
+  const std::string_view before = "budget = \"512MiB\"";
+  text.replace(text.find(before), before.size(), "budget = \"64MiB\"");
+  std::ofstream(store_ + "/config.toml") << text;
+  open(store_);
+  const std::uint64_t max = overlay_max_bytes(engine_->config());
+  ASSERT_EQ(max, 8 * kMiB);
+  EXPECT_LE(engine_->config().blocks.cache_size_bytes, 32 * kMiB);
+  engine_->start_background();
+  std::uint64_t peak = 0;
+  std::uint64_t made = 0;  // what it would have taken
+  for (int i = 0; made < 4 * max; ++i) {
+    const std::uint64_t size = engine_->live().overlay_bytes();
+    peak = std::max(peak, size);
+    make_file("file" + std::to_string(i));
+    const std::uint64_t after = engine_->live().overlay_bytes();
+    made += after > size ? after - size : 0;
+  }
+  EXPECT_LT(peak, max + max / 4);
+  EXPECT_GE(engine_->health().commits, 2U);
 }
 
 // A disk with bytes that cannot be read any more: some in the middle of each pack.
