@@ -37,8 +37,14 @@ std::vector<std::vector<Step>> sequences(int length_max) {
 TEST(Crash, LeavesWhatWasPromised) {
   Scenario scenario;
   auto all = sequences(3);
-  if (!is_long()) {  // the short ones all, of the long ones some
-    std::mt19937_64 random(4711);
+  std::mt19937_64 random(4711);
+  if (is_long()) {  // and some of four
+    for (int i = 0; i < 1500; ++i) {
+      std::vector<Step> steps(4);
+      for (Step& step : steps) step = static_cast<Step>(random() % kStepCount);
+      all.push_back(steps);
+    }
+  } else {  // the short ones all, of the long ones some
     std::shuffle(all.begin() + 1 + kStepCount, all.end(), random);
     all.resize(250);
   }
