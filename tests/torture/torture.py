@@ -151,7 +151,28 @@ class Torture:
 
     # ---- afterwards
 
+    def plant_mistake(self):
+        """Does to a file what a bug might do: the workers must find it."""
+        if self.options.plant == "double":
+            path = f"{self.mnt}/cached/append0/append0.log"
+            with open(path, "rb") as file:
+                last = file.read().rstrip(b"\n").rsplit(b"\n", 1)[-1]
+            with open(path, "ab") as file:
+                file.write(last + b"\n")
+        elif self.options.plant == "drop":
+            os.truncate(f"{self.mnt}/exact/sync8/sync8.log", 100)
+        elif self.options.plant == "flip":
+            with open(f"{self.mnt}/cached/change5/changed", "r+b") as file:
+                byte = file.read(1)
+                file.seek(0)
+                file.write(bytes([byte[0] ^ 1]))
+        elif self.options.plant == "name":
+            with open(f"{self.mnt}/cached/names3/stray", "wb"):
+                pass
+
     def finish_workers(self):
+        if self.options.plant:
+            self.plant_mistake()
         with open(self.stop, "w", encoding="ascii"):
             pass
         self.reports = []
@@ -241,7 +262,8 @@ class Torture:
         if os.path.ismount(self.mnt) or subprocess.run(
                 ["mountpoint", "-q", self.mnt], timeout=10, check=False).returncode == 0:
             subprocess.run(["umount", "-l", self.mnt], timeout=20, check=False)
-        if not (self.wrong or self.options.keep):
+        expected = bool(self.wrong) == bool(self.options.plant)
+        if expected and not self.options.keep:
             shutil.rmtree(self.scratch, ignore_errors=True)
         else:
             print("left for a look:", self.scratch)
@@ -267,6 +289,8 @@ def main():
     parser.add_argument("--snapshots-every", type=float, default=2.0)
     parser.add_argument("--interval", type=float, nargs=2, default=(0.1, 1.0))
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 30))
+    parser.add_argument("--plant", choices=["double", "drop", "flip", "name"],
+                        help="make a mistake on purpose: the run must fail")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     options.binary = os.path.abspath(options.binary)
