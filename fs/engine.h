@@ -63,6 +63,8 @@ class Engine {
   // perhaps not answered are known (applied_requests()) and leave marks.
   [[nodiscard]] Status begin_mount(RequestMarks& marks);
   void take_over_mount(RequestMarks& marks);
+  // The server before was killed while it changed what the kernel holds: refreshes that.
+  [[nodiscard]] Status finish_predecessors_change();
   [[nodiscard]] const AppliedRequests& applied_requests() const { return applied_requests_; }
 
   // Starts the journal's timer, the commit thread and the snapshot schedule (the mounted server).
@@ -128,7 +130,7 @@ class Engine {
                                     RollbackResult& result) EXCLUDES(commit_mu_);
   [[nodiscard]] Status keep_open_files(const View& before, const std::vector<Ino>& open);
   [[nodiscard]] Status flush_kernel();
-  void invalidate_after_rollback(const BlockId& before, const BlockId& after);
+  void refresh_caches(const BlockId& before, const BlockId& after);
   [[nodiscard]] bool wait_for_work(bool& commit_wanted);
   void background_loop();
   void journal_sync_loop();

@@ -4,6 +4,8 @@
 // Threads: any thread that serves no FUSE request (these calls wait for requests to be served).
 #pragma once
 
+#include "snapshot/record_format.h"
+
 #include <sys/types.h>
 
 #include <cstdint>
@@ -11,22 +13,20 @@
 #include <string>
 #include <vector>
 
-#include "snapshot/record_format.h"
-
 namespace amberfs {
 
 struct OpenFileUser {
-  std::string path;      // relative to the mount
-  std::string command;   // "rsyslogd"
+  std::string path;     // relative to the mount
+  std::string command;  // "rsyslogd"
   std::uint32_t pid = 0;
 };
 
 // Who watches over the server, and what it may ask of it.
 struct Supervision {
-  pid_t keeper_pid = 0;     // 0: nobody
-  std::uint32_t life = 1;   // servers this mount has had
-  std::string binary;       // that serves
-  std::string last_death;   // how the one before ended; ""
+  pid_t keeper_pid = 0;    // 0: nobody
+  std::uint32_t life = 1;  // servers this mount has had
+  std::string binary;      // that serves
+  std::string last_death;  // how the one before ended; ""
   // Asks for another server from this binary, and begins to make way for it.
   std::function<Status(const std::string& binary)> hand_over;
 };
@@ -49,10 +49,30 @@ class MountHooks {
   // Who holds files of the live tree open, as far as /proc tells.
   [[nodiscard]] virtual std::vector<OpenFileUser> open_file_users() = 0;
   [[nodiscard]] virtual std::string mount_point() const = 0;
+  // Between the two the kernel may come to hold what is no longer so: a server that is killed then
+  // has a successor that refreshes its caches. See StaleCaches.
+  virtual void begin_change() {}
+  virtual void end_change() {}
   [[nodiscard]] virtual const Supervision& supervision() const {
     static const Supervision nobody;
     return nobody;
   }
+};
+
+// For the time of a change behind the kernel's back, up to the last invalidation.
+class StaleCaches {
+ public:
+  explicit StaleCaches(MountHooks* hooks) : hooks_(hooks) {
+    if (hooks_ != nullptr) hooks_->begin_change();
+  }
+  ~StaleCaches() {
+    if (hooks_ != nullptr) hooks_->end_change();
+  }
+  StaleCaches(const StaleCaches&) = delete;
+  StaleCaches& operator=(const StaleCaches&) = delete;
+
+ private:
+  MountHooks* const hooks_;
 };
 
 }  // namespace amberfs

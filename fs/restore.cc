@@ -41,6 +41,7 @@ class Restore {
 
   Result<RestoreResult> run() {
     if (hooks_ != nullptr) TRY(hooks_->flush_kernel());
+    const StaleCaches stale(hooks_);
     for (int attempt = 0; attempt < kAttempts && !applied_; ++attempt) {
       // Before writers are held back: the snapshot then has little left to commit.
       TRY(engine_.commit());

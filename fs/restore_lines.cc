@@ -126,6 +126,7 @@ class LineRestorer {
       return mutation.apply();
     };
     MountHooks* hooks = engine_.hooks();
+    const StaleCaches caches(hooks);
     if (hooks == nullptr) {
       TRY(change());
     } else {

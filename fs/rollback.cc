@@ -73,6 +73,7 @@ Result<RollbackResult> Engine::rollback(const Manifest& target, bool force) {
                 hooks != nullptr ? hooks->mount_point() : store_);
   }
   TRY(flush_kernel());
+  const StaleCaches stale(hooks);
   RollbackResult result{{}, target};
   auto change = [&]() -> Status { return replace_live(target, open, result); };
   if (hooks == nullptr || open.empty()) {
@@ -80,7 +81,7 @@ Result<RollbackResult> Engine::rollback(const Manifest& target, bool force) {
   } else {
     TRY(hooks->change_files(open, change));
   }
-  invalidate_after_rollback(result.before.root, target.root);
+  refresh_caches(result.before.root, target.root);
   return result;
 }
 
@@ -133,7 +134,7 @@ Status Engine::keep_open_files(const View& before, const std::vector<Ino>& open)
 // of a file for as long as it keeps the inode, so it must drop the inode: that happens when its
 // last name goes from the kernel's cache, as nobody has it open. Names in use (open directories)
 // keep their inode number and are refreshed.
-void Engine::invalidate_after_rollback(const BlockId& before, const BlockId& after) {
+void Engine::refresh_caches(const BlockId& before, const BlockId& after) {
   MountHooks* hooks = hooks_.load();
   if (hooks == nullptr) return;
   const View old_view({}, Tree(*blocks_, before));
@@ -149,6 +150,15 @@ void Engine::invalidate_after_rollback(const BlockId& before, const BlockId& aft
                    return ok();
                  });
   if (!walked) log_error("refresh the kernel's caches: {}", walked.error().to_string());
+}
+
+// Rollback and restore take a snapshot before they change anything, so what the last server had
+// changed lies between the newest snapshot and now.
+Status Engine::finish_predecessors_change() {
+  TRY(commit());
+  const std::optional<Manifest> newest = newest_manifest();
+  if (newest) refresh_caches(newest->root, head().root);
+  return ok();
 }
 
 }  // namespace amberfs

@@ -61,6 +61,7 @@ class MountedStore final : public FuseMount {
 
   [[nodiscard]] Status open(FuseDevice device, const MountOptions& options) {
     const bool takes_over = state_->begun();
+    stale_caches_ = takes_over && state_->caches_stale();
     if (takes_over) {
       engine_.take_over_mount(marks_);
     } else {
@@ -126,9 +127,19 @@ class MountedStore final : public FuseMount {
                 : Result<MountHelper::Answer>(fail(channel.error()));
     if (answered) {
       settled();
+      if (stale_caches_) finish_predecessors_change();
     } else if (session_->is_mounted()) {
       log_error("commits wait: the mount does not answer: {}", answered.error().to_string());
     }
+  }
+
+  void finish_predecessors_change() {
+    if (Status finished = engine_.finish_predecessors_change(); !finished) {
+      log_error("refresh the kernel's caches: {}", finished.error().to_string());
+      return;
+    }
+    state_->set_caches_stale(false);
+    log_info("the kernel's caches are refreshed: the server before was killed during a change");
   }
 
   Engine& engine_;
@@ -142,6 +153,7 @@ class MountedStore final : public FuseMount {
   PageTimer timer_;
   std::unique_ptr<FuseSession> session_;
   std::atomic<bool> handing_over_{false};
+  bool stale_caches_ = false;  // left by the server before
 };
 
 Result<std::unique_ptr<FuseMount>> make_server(Engine& engine, const MountOptions& options,

@@ -149,6 +149,14 @@ std::vector<OpenFileUser> KernelHooks::open_file_users() {
   return users;
 }
 
+void KernelHooks::begin_change() {
+  if (changes_++ == 0) edge_.state.set_caches_stale(true);
+}
+
+void KernelHooks::end_change() {
+  if (--changes_ == 0) edge_.state.set_caches_stale(false);
+}
+
 void PageTimer::start() {
   thread_ = std::thread([this] { run(); });
 }

@@ -10,6 +10,8 @@
 #include "fs/fuse/fuse_edge.h"
 #include "fs/fuse/notifier.h"
 
+#include <atomic>
+
 namespace amberfs {
 
 class KernelHooks final : public MountHooks {
@@ -27,6 +29,8 @@ class KernelHooks final : public MountHooks {
   void invalidate_inode(Ino ino) override;
   [[nodiscard]] std::vector<OpenFileUser> open_file_users() override;
   [[nodiscard]] std::string mount_point() const override { return edge_.place.path; }
+  void begin_change() override;
+  void end_change() override;
   [[nodiscard]] const Supervision& supervision() const override { return supervision_; }
 
  private:
@@ -36,7 +40,8 @@ class KernelHooks final : public MountHooks {
   Edge& edge_;
   Notifier& notifier_;
   const Supervision& supervision_;
-  Mutex change_mu_;  // one change of files at a time
+  Mutex change_mu_;              // one change of files at a time
+  std::atomic<int> changes_{0};  // begun and not ended
 };
 
 // Writes out the kernel's dirty pages, so that what programs wrote is in the journal a second later
