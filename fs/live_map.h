@@ -91,7 +91,11 @@ class LiveMap {
  private:
   friend class Mutation;
   struct State;  // immutable: the layers of one View
+#ifdef __SANITIZE_THREAD__
+  static constexpr std::size_t kStripes = 32;  // its deadlock detector follows 64 locks at most
+#else
   static constexpr std::size_t kStripes = 256;
+#endif
 
   [[nodiscard]] Status append_and_apply(Batch& batch);
   void add_totals(const Batch& batch);
