@@ -31,7 +31,7 @@ struct Claim {
   MountState::Slot* slot = nullptr;
   ~Claim() { give_back(); }
   void give_back() {
-    if (slot != nullptr) slot->claimed.store(0);
+    if (slot != nullptr) slot->thread.store(0);
     slot = nullptr;
     memory.reset();
   }
@@ -130,7 +130,7 @@ void MountState::take_from_predecessors() {
       slot.applied_id.store(0);
     }
     std::memset(slot.head, 0, sizeof slot.head);
-    slot.claimed.store(0);
+    slot.thread.store(0);
   }
   for (const auto& carried : shared.carried) {
     if (const std::uint64_t id = carried.load(); id != 0) applied_before_.insert(id);
@@ -150,11 +150,10 @@ MountState::Slot& MountState::slot() {
   if (claim.memory == memory_) return *claim.slot;
   claim.give_back();
   for (std::size_t i = 0; i + 1 < kSlots; ++i) {
-    std::uint32_t free = 0;
-    if (!slots()[i].claimed.compare_exchange_strong(free, 1)) continue;
+    pid_t free = 0;
+    if (!slots()[i].thread.compare_exchange_strong(free, ::gettid())) continue;
     claim.memory = memory_;
     claim.slot = &slots()[i];
-    claim.slot->thread = ::gettid();
     return *claim.slot;
   }
   return slots()[kSlots - 1];
@@ -162,7 +161,7 @@ MountState::Slot& MountState::slot() {
 
 void MountState::for_each_reader(const std::function<void(pid_t)>& visit) const {
   for (std::size_t i = 0; i < kSlots; ++i) {
-    if (slots()[i].claimed.load() != 0) visit(slots()[i].thread);
+    if (const pid_t thread = slots()[i].thread.load(); thread != 0) visit(thread);
   }
 }
 

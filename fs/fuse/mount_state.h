@@ -39,9 +39,8 @@ class MountState {
   struct Slot {
     char head[kRequestHeadSize];
     std::atomic<std::uint64_t> applied_id;  // the last request that it changed the store for
-    std::atomic<std::uint32_t> claimed;
-    std::int32_t thread;
-    std::uint32_t reserved[2];
+    std::atomic<pid_t> thread;  // that has it; 0: nobody
+    std::uint32_t reserved[3];
   };
   static_assert(sizeof(Slot) == kRequestSlotSize);
 
