@@ -30,6 +30,22 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
   return (a ^ (b + 0x9E3779B97F4A7C15 + (a << 6) + (a >> 2))) * 0xFF51AFD7ED558CCD;
 }
 
+// The sectors of a torn write that got there; each lies on the disk by itself.
+void write_kept(FileBytes& file, const Event& event, std::uint64_t kept) {
+  const ByteView bytes(*event.bytes);
+  if (kept == EventLog::kAll || (kept & EventLog::kSectorsBit) == 0) {
+    file.write(event.offset, bytes.substr(0, kept));
+    return;
+  }
+  for (std::uint64_t at = 0; at < bytes.size();) {
+    const std::uint64_t sector = (event.offset + at) / kSector;
+    const std::uint64_t size =
+        std::min<std::uint64_t>(bytes.size() - at, (sector + 1) * kSector - event.offset - at);
+    if ((mix(kept, sector) >> 20 & 1) != 0) file.write(event.offset + at, bytes.substr(at, size));
+    at += size;
+  }
+}
+
 }  // namespace
 
 // ---- bytes
@@ -154,7 +170,7 @@ DiskImage EventLog::image(const DiskImage& base, std::size_t count, const Keep& 
     if (kept == kNothing && event.kind != Event::Kind::kCreate) continue;
     switch (event.kind) {
       case Event::Kind::kWrite:
-        image.files[event.file].write(event.offset, ByteView(*event.bytes).substr(0, kept));
+        write_kept(image.files[event.file], event, kept);
         break;
       case Event::Kind::kTruncate:
         image.files[event.file].resize(event.size);
@@ -337,8 +353,8 @@ Result<bool> RecordingIo::exists(const std::string& path) {
 }
 
 Result<DiskSpace> RecordingIo::disk_space(const std::string&) {
-  constexpr std::uint64_t kPlenty = std::uint64_t{1} << 40;
-  return DiskSpace{.total_bytes = kPlenty, .available_bytes = kPlenty, .free_bytes = kPlenty};
+  return DiskSpace{
+      .total_bytes = disk_bytes_, .available_bytes = disk_bytes_, .free_bytes = disk_bytes_};
 }
 
 }  // namespace amberfs::testing

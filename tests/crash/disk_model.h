@@ -86,10 +86,12 @@ class EventLog {
   // The first `count` events, a line each; the unsynced ones are marked.
   [[nodiscard]] std::string describe(std::size_t count) const;
 
-  // How much of an unsynced event reached the disk: nothing, or all, or so many bytes of a write.
+  // How much of an unsynced event reached the disk: nothing, or all, or so many bytes of a write,
+  // or some of its sectors, by chance.
   using Keep = std::function<std::uint64_t(std::size_t event)>;
   static constexpr std::uint64_t kNothing = 0;
   static constexpr std::uint64_t kAll = ~std::uint64_t{0};
+  static constexpr std::uint64_t kSectorsBit = std::uint64_t{1} << 63;  // the rest is the salt
   [[nodiscard]] DiskImage image(const DiskImage& base, std::size_t count, const Keep& keep) const;
 
  private:
@@ -103,7 +105,8 @@ using Mutation = std::function<bool(Event& event)>;
 // Files in memory; those that only LMDB knows of are looked for on the real disk.
 class RecordingIo final : public Io {
  public:
-  explicit RecordingIo(DiskImage image) : image_(std::move(image)) {}
+  explicit RecordingIo(DiskImage image, std::uint64_t disk_bytes = std::uint64_t{1} << 40)
+      : disk_bytes_(disk_bytes), image_(std::move(image)) {}
   // `before` runs ahead of each event: what changed behind Io's back since the last one?
   void record(EventLog& log, std::function<void()> before, Mutation mutation);
   void stop_recording();
@@ -122,6 +125,7 @@ class RecordingIo final : public Io {
   class MemoryFile;
   void note(Event event) REQUIRES(mu_);
 
+  const std::uint64_t disk_bytes_;
   Mutex mu_;
   DiskImage image_ GUARDED_BY(mu_);
   EventLog* log_ GUARDED_BY(mu_) = nullptr;

@@ -4,6 +4,7 @@
 #include "blockstore/base/hash.h"
 #include "blockstore/index.h"
 #include "fs/verify_store.h"
+#include "tests/crash/performer.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -17,16 +18,7 @@
 namespace amberfs::testing {
 namespace {
 
-constexpr std::size_t kFileSize = 1500;
-const Origin kProgram{.request_id = 0, .uid = 0, .gid = 0, .pid = 1, .command = "crash"};
-
-std::string pattern(std::size_t step, std::size_t size) {
-  std::string text;
-  while (text.size() < size) text += fmt::format("step {} byte {}\n", step, text.size());
-  text.resize(size);
-  return text;
-}
-
+constexpr std::uint64_t kGoOnEvery = 4;  // of the states
 Result<TreeModel> read_tree(Engine& engine, const View& view) {
   TreeModel tree;
   std::map<Ino, int> numbers;
@@ -131,7 +123,7 @@ void Scenario::put_index(const std::string& bytes) {
 }
 
 Status Scenario::build_base() {
-  RecordingIo io{DiskImage{}};
+  RecordingIo io(DiskImage{}, disk_bytes());
   std::string config = default_config_text(std::string(32, 'c'));
   const std::string schedule = "every = \"10m\"";
   config.replace(config.find(schedule), schedule.size(), "every = \"off\"");
@@ -156,89 +148,6 @@ Status Scenario::build_base() {
 
 namespace {
 
-// Performs steps on the store and on the model.
-class Performer {
- public:
-  Performer(Engine& engine, TreeModel tree) : engine_(engine), tree_(std::move(tree)) {}
-  [[nodiscard]] const TreeModel& tree() const { return tree_; }
-
-  [[nodiscard]] Status create(std::size_t number) {
-    const std::string name = fmt::format("new{}", number);
-    TRY(fs().make(kProgram, kRootIno, name, {.mode = S_IFREG | 0644U}));
-    const int id = next_++;
-    tree_.names[name] = id;
-    tree_.contents[id] = "";
-    return ok();
-  }
-  [[nodiscard]] Status write(std::size_t number, bool append) {
-    TRY_ASSIGN(const Ino ino, first());
-    std::string& bytes = content();
-    const std::size_t offset = append ? bytes.size() : std::min<std::size_t>(bytes.size(), 200);
-    const std::string data = pattern(number, append ? 700 : 600);
-    TRY(fs().write(kProgram, ino, offset, data, {}));
-    if (bytes.size() < offset + data.size()) bytes.resize(offset + data.size());
-    bytes.replace(offset, data.size(), data);
-    return ok();
-  }
-  [[nodiscard]] Status truncate() {
-    TRY_ASSIGN(const Ino ino, first());
-    SetAttr set;
-    set.size_bytes = content().size() / 3;
-    TRY(fs().setattr(kProgram, ino, set));
-    content().resize(*set.size_bytes);
-    return ok();
-  }
-  [[nodiscard]] Status rename(std::size_t number) {
-    const std::string target = fmt::format("b{}", number);
-    const std::string source = tree_.names.begin()->first;
-    TRY(fs().rename(kProgram, {kRootIno, source}, {kRootIno, target}, RenameFlags::kNone));
-    tree_.names[target] = tree_.names.at(source);
-    tree_.names.erase(source);
-    return ok();
-  }
-  [[nodiscard]] Status link(std::size_t number) {
-    TRY_ASSIGN(const Ino ino, first());
-    const std::string target = fmt::format("hard{}", number);
-    TRY(fs().link(kProgram, ino, kRootIno, target));
-    tree_.names[target] = tree_.names.begin()->second;
-    return ok();
-  }
-  [[nodiscard]] Status unlink() {
-    const std::string name = tree_.names.begin()->first;
-    TRY(fs().unlink(kProgram, kRootIno, name));
-    tree_.names.erase(name);
-    return ok();
-  }
-  [[nodiscard]] Status make_large() {
-    tree_.names["z"] = kLarge;
-    tree_.contents[kLarge] = "";
-    TRY(fs().make(kProgram, kRootIno, "z", {.mode = S_IFREG | 0644U}));
-    return ok();
-  }
-  // More than a pack holds.
-  [[nodiscard]] Status fill_large() {
-    TRY_ASSIGN(const Attr large, fs().lookup(kRootIno, "z"));
-    tree_.contents[kLarge] = random_bytes(kMiB + 4096);
-    return fs().write(kProgram, large.ino, 0, tree_.contents[kLarge], {});
-  }
-  // Something to work on: a file, made anew when there is none.
-  [[nodiscard]] bool empty() const { return tree_.names.empty(); }
-  void set_tree(TreeModel tree) { tree_ = std::move(tree); }
-
- private:
-  [[nodiscard]] FileSystem& fs() { return engine_.filesystem(); }
-  [[nodiscard]] std::string& content() { return tree_.contents.at(tree_.names.begin()->second); }
-  [[nodiscard]] Result<Ino> first() {
-    TRY_ASSIGN(const Attr attr, fs().lookup(kRootIno, tree_.names.begin()->first));
-    return attr.ino;
-  }
-
-  Engine& engine_;
-  TreeModel tree_;
-  static constexpr int kLarge = 99;
-  int next_ = 100;
-};
-
 bool needs_file(Step step) {
   return step != Step::kCreate && step != Step::kFsync && step != Step::kSnapshot &&
          step != Step::kRollback && step != Step::kCommit;
@@ -246,12 +155,37 @@ bool needs_file(Step step) {
 
 }  // namespace
 
+std::uint64_t Scenario::disk_bytes() const {
+  // On a small disk the journal's segments are small.
+  return base_kind_ == Base::kRotating ? 64 * kMiB : std::uint64_t{1} << 40;
+}
+
+Status Scenario::prepare(Recording& recording, Engine& engine, Performer& performer,
+                         const std::function<void()>& note_index) {
+  if (base_kind_ == Base::kSmall) return ok();
+  const EventLog& log = recording.log;
+  std::size_t begun_at = log.size();
+  TRY(performer.make_large());
+  recording.states.push_back({performer.tree(), begun_at, {}});
+  const int rounds = base_kind_ == Base::kRotating ? 4 : 1;
+  for (int round = 0; round < rounds; ++round) {
+    begun_at = log.size();
+    TRY(performer.fill_large());
+    const bool commits = rounds == 1 || round % 2 == 1;
+    if (commits) TRY(engine.commit());
+    note_index();
+    recording.states.push_back({performer.tree(), begun_at, {}});
+    if (commits) recording.states.back().promised_at = log.size();
+  }
+  return ok();
+}
+
 Status Scenario::record(const std::vector<Step>& steps, const Options& options,
                         Recording& recording) {
   put_index(base_index_);
   recording.steps = to_text(steps);
   recording.index.push_back({0, base_index_});
-  RecordingIo io(base_);
+  RecordingIo io(base_, disk_bytes());
   EventLog& log = recording.log;
   const auto note_index = [&] {
     std::string now = index_bytes();
@@ -264,16 +198,7 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
   recording.snapshots.push_back({1, 0, base_tree_});
   recording.states.push_back({base_tree_, 0, 0});
   Performer performer(*engine, base_tree_);
-  if (base_kind_ == Base::kFullPack) {
-    const std::size_t made_at = log.size();
-    TRY(performer.make_large());
-    recording.states.push_back({performer.tree(), made_at, {}});
-    const std::size_t filled_at = log.size();
-    TRY(performer.fill_large());
-    TRY(engine->commit());
-    note_index();
-    recording.states.push_back({performer.tree(), filled_at, log.size()});
-  }
+  TRY(prepare(recording, *engine, performer, note_index));
   std::size_t number = 0;
   for (Step step : steps) {
     ++number;
@@ -336,6 +261,19 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
     recording.states.push_back(std::move(state));
   }
   io.stop_recording();
+  if (options.early_index) {  // ahead of the event before it
+    for (auto& version : recording.index) {
+      version.at_event -= std::min<std::size_t>(version.at_event, 2);
+    }
+  }
+  if (options.early_promises) {
+    for (auto& state : recording.states) {
+      if (state.promised_at && *state.promised_at > state.begun_at) --*state.promised_at;
+    }
+    for (auto& snapshot : recording.snapshots) {
+      snapshot.reported_at -= std::min<std::size_t>(snapshot.reported_at, 1);
+    }
+  }
   return ok();
 }
 
@@ -384,6 +322,11 @@ void Scenario::check_crash_at(const Recording& recording, std::size_t event, con
       choices.emplace_back([one, kept](std::size_t i) { return i == one ? kept : EventLog::kAll; });
       choices.emplace_back(
           [one, kept](std::size_t i) { return i == one ? kept : EventLog::kNothing; });
+      const std::uint64_t sectors = random() | EventLog::kSectorsBit;
+      if (sectors != EventLog::kAll) {
+        choices.emplace_back(
+            [one, sectors](std::size_t i) { return i == one ? sectors : EventLog::kAll; });
+      }
     }
     for (unsigned i = 0; i < options.random_choices; ++i) {
       const std::uint64_t salt = random();
@@ -412,7 +355,7 @@ void Scenario::check_image(const Recording& recording, std::size_t event, const 
   if (!seen_.insert(hash).second) return;
   ++counts.distinct;
   put_index(index);
-  RecordingIo io(image);
+  RecordingIo io(image, disk_bytes());
   std::string wrong;
   auto engine = Engine::open(io, store_);
   if (!engine) {
@@ -422,12 +365,39 @@ void Scenario::check_image(const Recording& recording, std::size_t event, const 
     if (const Status closed = (*engine)->close(); wrong.empty() && !closed) {
       wrong = "the store cannot be closed: " + closed.error().to_string();
     }
+    engine->reset();
+    if (wrong.empty() && hash % kGoOnEvery == 0) wrong = go_on(io);
   }
   if (!wrong.empty()) {
     counts.violations.push_back(fmt::format("[{}] crash behind event {} of {}: {}\n{}",
                                             recording.steps, event, recording.log.size(), wrong,
                                             recording.log.describe(event)));
   }
+}
+
+std::string Scenario::go_on(RecordingIo& io) {
+  const std::string text = "written after the crash";
+  std::string wrong;
+  const auto step = [&]() -> Status {
+    TreeModel before;
+    {
+      TRY_ASSIGN(auto engine, Engine::open(io, store_));
+      TRY_ASSIGN(before, read_tree(*engine, *engine->live_view()));
+      TRY_ASSIGN(const Attr attr, engine->filesystem().make(kProgram, kRootIno, "~after",
+                                                            {.mode = S_IFREG | 0644U}));
+      TRY(engine->filesystem().write(kProgram, attr.ino, 0, text, {}));
+      TRY(engine->close());
+    }
+    const int number = static_cast<int>(before.contents.size());
+    before.names["~after"] = number;
+    before.contents[number] = text;
+    TRY_ASSIGN(auto engine, Engine::open(io, store_));
+    TRY_ASSIGN(const TreeModel after, read_tree(*engine, *engine->live_view()));
+    if (after != normal(before)) wrong = "after going on the tree is" + describe(after);
+    return engine->close();
+  };
+  if (Status went = step(); !went) wrong = "the store does not go on: " + went.error().to_string();
+  return wrong;
 }
 
 std::string Scenario::look(const Recording& recording, std::size_t event, Engine& engine,

@@ -51,10 +51,14 @@ struct CrashCounts {
   std::vector<std::string> violations;
 };
 
+class Performer;
+
 class Scenario {
  public:
   // kFullPack: before the steps a commit fills the store's only pack, and a new one is begun.
-  enum class Base { kSmall, kFullPack };
+  // kRotating: before the steps the journal, of small segments, goes through several of them, which
+  // commits release and the journal uses again.
+  enum class Base { kSmall, kFullPack, kRotating };
   explicit Scenario(Base base = Base::kSmall);
 
   struct Options {
@@ -63,8 +67,12 @@ class Scenario {
     std::uint64_t violations_max = 1;
     std::uint64_t seed = 1;
     bool full_verify = true;
-    Mutation mutation;         // a planted bug
-    bool stale_index = false;  // a planted bug: index commits reach the disk one late
+    Mutation mutation;  // a planted bug
+    // Planted bugs of order: index commits are durable one late, or before what was done just
+    // before them (a sync); promises are made before the last disk access of what promises.
+    bool stale_index = false;
+    bool early_index = false;
+    bool early_promises = false;
   };
   // Runs the steps, then opens the store in every crash state. States seen in an earlier run are
   // not opened again.
@@ -73,6 +81,10 @@ class Scenario {
  private:
   struct Recording;
   [[nodiscard]] Status build_base();
+  [[nodiscard]] std::uint64_t disk_bytes() const;
+  // What the store goes through before the steps.
+  [[nodiscard]] Status prepare(Recording& recording, Engine& engine, Performer& performer,
+                               const std::function<void()>& note_index);
   [[nodiscard]] Status record(const std::vector<Step>& steps, const Options& options,
                               Recording& recording);
   void check_crash_at(const Recording& recording, std::size_t event, const Options& options,
@@ -80,6 +92,8 @@ class Scenario {
   void check_image(const Recording& recording, std::size_t event, const DiskImage& image,
                    const std::string& index, const Options& options, CrashCounts& counts);
   // What is wrong; "" when all is well.
+  // The store goes on: what is written and synced now is there at the next opening.
+  [[nodiscard]] std::string go_on(RecordingIo& io);
   [[nodiscard]] std::string look(const Recording& recording, std::size_t event, Engine& engine,
                                  const Options& options);
   void put_index(const std::string& bytes);
