@@ -18,6 +18,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,6 +83,12 @@ bool tell_keeper(const std::string& message) {
 
 bool is_open(int fd) {
   return ::fcntl(fd, F_GETFD) >= 0;
+}
+
+// The kernel has nothing to ask any more: unmounted, or aborted.
+bool is_connection_gone() {
+  pollfd device{.fd = kDeviceFd, .events = POLLIN, .revents = 0};
+  return ::poll(&device, 1, 0) == 1 && (device.revents & POLLERR) != 0;
 }
 
 void tell_starter(const std::string& text) {
@@ -158,6 +165,11 @@ Result<int> serve(const Options& options) {
   keep_memory_reserve();
   const auto io = make_posix_io();
   TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
+  if (is_connection_gone()) {  // unmounted while the server before was dying
+    log_info("{} is not mounted any more", options.directory);
+    TRY(engine->close());
+    return kDone;
+  }
   HandOver hand_over(*engine);
   std::unique_ptr<FuseMount> mount;
   TRY_ASSIGN(mount,

@@ -68,11 +68,15 @@ Status wait_for_server(const std::string& store, std::initializer_list<pid_t> pr
   constexpr auto kPatience = std::chrono::seconds(120);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (std::chrono::steady_clock::now() < deadline) {
+    if (any_runs()) {  // and may need the lock itself
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      continue;
+    }
     auto lock = FileLock::acquire(store + "/lock");
     // A disk that failed may be read-only by now: then the processes alone tell.
     const bool closed = lock || lock.error().code == Errc::kReadOnlyDisk;
-    if (closed && !any_runs()) return ok();
-    if (!closed && lock.error().code != Errc::kStoreLocked) return fail(std::move(lock).error());
+    if (closed) return ok();
+    if (lock.error().code != Errc::kStoreLocked) return fail(std::move(lock).error());
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return fail(Errc::kStoreLocked, 0,

@@ -159,8 +159,8 @@ class MountedStore final : public FuseMount {
 Result<std::unique_ptr<FuseMount>> make_server(Engine& engine, const MountOptions& options,
                                                Parts parts) {
   const auto found = find_mount(parts.place.path);
-  if (!found) return fail(Errc::kMountFailed, 0, "find in /proc/self/mountinfo", parts.place.path);
-  parts.place.device = found->number;
+  // Unmounted lazily, it is served as long as programs use it; only we cannot use it any more.
+  parts.place.device = found ? found->number : 0;
   parts.place.helper = parts.helper.get();
   FuseDevice device = std::move(parts.device);
   auto server = std::make_unique<MountedStore>(engine, options, std::move(parts));

@@ -9,13 +9,14 @@
 // fs/fuse/mount_state_layout.h.
 //
 //   serving ──death──→ waiting (0, 0.1, 0.2 … 3.2 s) ──→ serving
-//      │ exit 75           │ kUselessMax useless lives in a row
+//      │ exit 75           │ too many useless lives in a row
 //      ↓                   ↓
 //   the next binary     refusing: every request is answered with EIO, until SIGUSR2 (amberfs mount
 //                       --recover), SIGTERM, or the end of the mount
 //
 // A life is useless when it ended before anything new was answered; or when the server crashed
 // within kSoon of that (a request that crashes every server), as against being killed from outside.
+// Eight crashes in a row are too many, or 32 kills: a kill says less about the server.
 // Signals: TERM, INT, HUP go to the server. systemd is told through NOTIFY_SOCKET, the system log
 // through /dev/log.
 #include "fs/fuse/mount_state_layout.h"
@@ -47,7 +48,9 @@ namespace {
 
 using namespace amberfs;
 
-constexpr int kUselessMax = 8;
+constexpr int kPointsMax = 32;
+constexpr int kPointsOfCrash = 4;
+constexpr int kPointsOfKill = 1;
 constexpr std::int64_t kSoonMs = 10'000;
 constexpr std::int64_t kBackOffMs = 100;
 constexpr std::int64_t kBackOffMaxMs = 3200;
@@ -72,7 +75,8 @@ struct Keeper {
   int channel;  // to the server; -1
   int signals;
   unsigned life;
-  int useless;
+  int useless;         // lives in a row
+  int useless_points;  // of these
   std::int64_t start_at_ms;
   std::int64_t settled_at_ms;  // 0: not yet
   bool ready;
@@ -240,7 +244,7 @@ void refuse_from_now_on() {
 void recover() {
   if (keeper.mode != Mode::kRefusing) return;
   ::fcntl(kDeviceFd, F_SETFL, ::fcntl(kDeviceFd, F_GETFL) & ~O_NONBLOCK);
-  keeper.useless = 0;
+  keeper.useless = keeper.useless_points = 0;
   say("%s: starting the server again, as asked", keeper.mount_point);
   start_server();
 }
@@ -272,10 +276,13 @@ void describe_death(int status) {
   }
 }
 
+bool was_killed(int status) {
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
 bool was_useful(int status) {
   if (keeper.settled_at_ms == 0) return false;
-  const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  return killed || now_ms() - keeper.settled_at_ms >= kSoonMs;
+  return was_killed(status) || now_ms() - keeper.settled_at_ms >= kSoonMs;
 }
 
 void on_death(int status) {
@@ -307,10 +314,16 @@ void on_death(int status) {
     keeper.previous[0] = '\0';
     return start_server();
   }
-  keeper.useless = was_useful(status) ? 0 : keeper.useless + 1;
-  if (keeper.useless >= kUselessMax) return refuse_from_now_on();
-  if (keeper.useless <= 1) return start_server();
-  const std::int64_t delay = kBackOffMs << (keeper.useless - 2);
+  if (was_useful(status)) {
+    keeper.useless = keeper.useless_points = 0;
+    return start_server();
+  }
+  ++keeper.useless;
+  keeper.useless_points += was_killed(status) ? kPointsOfKill : kPointsOfCrash;
+  if (keeper.useless_points >= kPointsMax) return refuse_from_now_on();
+  const int step = keeper.useless_points / kPointsOfCrash;
+  if (step <= 1) return start_server();
+  const std::int64_t delay = kBackOffMs << (step - 2);
   wait_to_start(delay < kBackOffMaxMs ? delay : kBackOffMaxMs);
 }
 
