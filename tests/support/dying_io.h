@@ -5,7 +5,7 @@
 // Owns:    nothing below; borrows the Io beneath and the switch.
 #pragma once
 
-#include "blockstore/base/io.h"
+#include "tests/support/pass_io.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -35,53 +35,31 @@ class DeathSwitch {
   std::atomic<bool>* armed_;
 };
 
-class DyingIo final : public Io {
+class DyingIo final : public PassIo {
  public:
-  DyingIo(Io& below, DeathSwitch& death) : below_(below), death_(death) {}
+  DyingIo(Io& below, DeathSwitch& death) : PassIo(below), death_(death) {}
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
-    TRY_ASSIGN(auto file, below_.open(path, mode));
+    TRY_ASSIGN(auto file, PassIo::open(path, mode));
     if (!path.ends_with(".wal")) return file;
     return std::make_unique<JournalFile>(std::move(file), death_);
   }
-  Status make_directory(const std::string& path) override { return below_.make_directory(path); }
-  Result<std::vector<DirEntry>> list(const std::string& path) override { return below_.list(path); }
-  Status rename(const std::string& source, const std::string& target) override {
-    return below_.rename(source, target);
-  }
-  Status unlink(const std::string& path) override { return below_.unlink(path); }
-  Status sync_directory(const std::string& path) override { return below_.sync_directory(path); }
-  Result<bool> exists(const std::string& path) override { return below_.exists(path); }
-  Result<DiskSpace> disk_space(const std::string& path) override { return below_.disk_space(path); }
 
  private:
-  class JournalFile final : public File {
+  class JournalFile final : public PassFile {
    public:
     JournalFile(std::unique_ptr<File> below, DeathSwitch& death)
-        : below_(std::move(below)), death_(death) {}
-    Result<std::size_t> pread_some(char* target, std::size_t size, std::uint64_t offset) override {
-      return below_->pread_some(target, size, offset);
-    }
+        : PassFile(std::move(below)), death_(death) {}
     Status pwritev(std::span<const ByteView> parts, std::uint64_t offset) override {
-      Status written = below_->pwritev(parts, offset);
+      Status written = PassFile::pwritev(parts, offset);
       if (written) death_.strike();
       return written;
     }
-    Status sync_data() override { return below_->sync_data(); }
-    Status truncate(std::uint64_t size) override { return below_->truncate(size); }
-    Status allocate(std::uint64_t offset, std::uint64_t size) override {
-      return below_->allocate(offset, size);
-    }
-    Result<std::uint64_t> size() override { return below_->size(); }
-    Status close() override { return below_->close(); }
-    const std::string& path() const override { return below_->path(); }
 
    private:
-    const std::unique_ptr<File> below_;
     DeathSwitch& death_;
   };
 
-  Io& below_;
   DeathSwitch& death_;
 };
 
