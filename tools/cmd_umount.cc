@@ -45,9 +45,7 @@ int unmount(const std::string& directory, bool lazy) {
 // The server's pid; 0 when it does not answer.
 pid_t server_of(const std::string& target) {
   const auto status = ask(target, {{"command", "status"}});
-  if (!status || !status->json.contains("server_pid")) return 0;
-  const Json& pid = status->json["server_pid"];
-  return pid.is_number_integer() ? pid.get<pid_t>() : 0;
+  return status ? server_in(status->json) : 0;
 }
 
 // True while the process runs; one that nobody has waited for yet is gone as well.

@@ -43,12 +43,6 @@ Status check_format(const Json& status, bool allowed) {
               status.value("store", ""));
 }
 
-// 0 while a server is only just starting or has ended already.
-pid_t server_in(const Json& status) {
-  const auto pid = status.find("server_pid");
-  return pid != status.end() && pid->is_number_integer() ? pid->get<pid_t>() : 0;
-}
-
 // The status of the server that took over: any whose process is another one.
 Result<Json> wait_for_successor(const std::string& target, const Json& before) {
   constexpr auto kPatience = std::chrono::seconds(60);

@@ -137,6 +137,11 @@ Result<ControlClient> connect_to_server(const MountedStore& mounted) {
 
 }  // namespace
 
+pid_t server_in(const Json& status) {
+  const auto pid = status.find("server_pid");
+  return pid != status.end() && pid->is_number_integer() ? pid->get<pid_t>() : 0;
+}
+
 Result<Session> Session::open(const std::string& target) {
   Session session;
   TRY_ASSIGN(auto mounted, find_mounted(target));

@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <sys/types.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +36,10 @@ struct MountedStore {
 [[nodiscard]] bool is_given_up(const std::string& directory);
 // Absolute, without symlinks as far as it exists, without a trailing slash.
 [[nodiscard]] std::string absolute_path(const std::string& path);
+
+// Of the reply to "status": the server that answered; 0 for a store that is not mounted, or while
+// a server is only just starting or ending.
+[[nodiscard]] pid_t server_in(const Json& status);
 
 class Session {
  public:
