@@ -14,13 +14,11 @@
 #include "fs/memory.h"
 #include "tools/command.h"
 #include "tools/keeper_process.h"
-#include "tools/session.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -189,7 +187,7 @@ Result<int> serve(const Options& options) {
   {
     TRY_ASSIGN(auto control, ControlServer::start(*engine, options.store));
     const StopOnSignal stop(*mount);
-    tell_starter("ready");
+    tell_starter(std::string(kReadyText));
     tell_keeper({kSaysReady});
     say_how_it_began(options);
     served = mount->serve([&] {

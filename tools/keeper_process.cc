@@ -23,7 +23,6 @@ namespace amberfs::tools {
 namespace {
 
 constexpr const char* kKeeperName = "amberfs-keeper";
-constexpr std::string_view kReadyText = "ready";
 
 void leave_terminal() {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);

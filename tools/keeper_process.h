@@ -10,9 +10,13 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace amberfs::tools {
+
+// What the first server writes to kReadyFd when it serves; anything else is an error.
+constexpr std::string_view kReadyText = "ready";
 
 struct KeeperStart {
   int device_fd = -1;

@@ -27,16 +27,6 @@ std::uint32_t max_read_of(const MountOptions& options) {
   return value;
 }
 
-// What is applied is remembered where the next server finds it.
-class Marks final : public RequestMarks {
- public:
-  explicit Marks(MountState& state) : state_(state) {}
-  void applied(std::uint64_t request_id) override { state_.mark_applied(request_id); }
-
- private:
-  MountState& state_;
-};
-
 struct Parts {
   FuseDevice device;
   std::unique_ptr<MountState> state;
@@ -52,7 +42,6 @@ class MountedStore final : public FuseMount {
         state_(std::move(parts.state)),
         helper_(std::move(parts.helper)),
         supervision_(std::move(parts.supervision)),
-        marks_(*state_),
         edge_(engine, *state_, parts.place, options.show_snapshots),
         hooks_(edge_, notifier_, supervision_),
         timer_(edge_) {
@@ -63,9 +52,9 @@ class MountedStore final : public FuseMount {
     const bool takes_over = state_->begun();
     stale_caches_ = takes_over && state_->caches_stale();
     if (takes_over) {
-      engine_.take_over_mount(marks_);
+      engine_.take_over_mount(*state_);
     } else {
-      TRY(engine_.begin_mount(marks_));
+      TRY(engine_.begin_mount(*state_));
     }
     TRY(engine_.filesystem().drop_orphans());
     state_->set_begun();
@@ -146,7 +135,6 @@ class MountedStore final : public FuseMount {
   const std::unique_ptr<MountState> state_;
   const std::unique_ptr<MountHelper> helper_;
   const Supervision supervision_;
-  Marks marks_;
   Edge edge_;
   Notifier notifier_;
   KernelHooks hooks_;

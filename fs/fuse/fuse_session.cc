@@ -2,6 +2,7 @@
 #include "fs/fuse/fuse_session.h"
 
 #include "blockstore/base/log.h"
+#include "fs/fuse/device_protocol.h"
 #include "fs/fuse/mount_point.h"
 #include "fs/fuse/raw_request.h"
 
@@ -106,7 +107,7 @@ ssize_t read_device(int fd, void* buffer, std::size_t size, void* data) {
   std::memcpy(target, slot.head, kHead);
   peek_request({target, static_cast<std::size_t>(got)});
   // Should this server die as well before it answers, the next one must know.
-  if (current_request().resent && was_applied(edge)) edge.state.mark_applied(current_request().id);
+  if (current_request().resent && was_applied(edge)) edge.state.applied(current_request().id);
   return got;
 }
 
@@ -204,12 +205,8 @@ Status FuseSession::start(FuseDevice device, const MountOptions& options) {
   return ok();
 }
 
-// The kernel puts what was read and not answered back in front of its queue (since 6.9).
 Status FuseSession::ask_to_resend() {
-  constexpr int kNotifyResend = 7;  // newer than Debian 12's <linux/fuse.h>
-  fuse_out_header notice{};
-  notice.len = sizeof notice;
-  notice.error = kNotifyResend;
+  const fuse_out_header notice = resend_notice();
   if (::write(fuse_session_fd(session_), &notice, sizeof notice) == sizeof notice) return ok();
   return fail(Errc::kMountFailed, errno, "ask the kernel to send unanswered requests again",
               edge_.place.path);

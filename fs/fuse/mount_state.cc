@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/fuse/mount_state.h"
 
+#include "fs/fuse/device_protocol.h"
+
 #include <linux/fuse.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -119,9 +121,7 @@ void MountState::take_from_predecessors() {
     Slot& slot = slots()[i];
     fuse_in_header read{};
     std::memcpy(&read, slot.head, sizeof read);
-    const bool answers = read.opcode != FUSE_FORGET && read.opcode != FUSE_BATCH_FORGET &&
-                         read.opcode != FUSE_INTERRUPT;
-    if (read.unique != 0 && answers) read_before_.push_back({read.unique, read.opcode});
+    if (read.unique != 0 && awaits_answer(read.opcode)) read_before_.push_back({read.unique, read.opcode});
     if (const std::uint64_t applied = slot.applied_id.load(); applied != 0) {
       // Carried before the slot is cleared: this server may be killed between the two.
       const std::uint64_t at = shared.carried_count.load();

@@ -17,6 +17,7 @@
 #include "blockstore/base/bytes.h"
 #include "blockstore/base/mutex.h"
 #include "blockstore/base/result.h"
+#include "fs/applied_requests.h"
 #include "fs/fuse/mount_state_layout.h"
 
 #include <atomic>
@@ -28,7 +29,7 @@
 
 namespace amberfs {
 
-class MountState {
+class MountState final : public RequestMarks {
  public:
   static constexpr std::size_t kSlots = kRequestSlots;
   static constexpr std::size_t kOpenFilesMax = std::size_t{1} << 20;
@@ -57,7 +58,7 @@ class MountState {
   [[nodiscard]] static Result<std::unique_ptr<MountState>> create(ByteView init_request);
   // Of a mount that another server served: `fd` becomes this object's.
   [[nodiscard]] static Result<std::unique_ptr<MountState>> take_over(int fd);
-  ~MountState();
+  ~MountState() override;
   MountState(const MountState&) = delete;
   MountState& operator=(const MountState&) = delete;
 
@@ -68,8 +69,8 @@ class MountState {
   [[nodiscard]] Slot& slot();
   // The threads that have one.
   void for_each_reader(const std::function<void(pid_t)>& visit) const;
-  // Remembers that the request was applied, before it is answered.
-  void mark_applied(std::uint64_t request_id) { slot().applied_id.store(request_id); }
+  // Remembered for the calling thread, before it answers.
+  void applied(std::uint64_t request_id) override { slot().applied_id.store(request_id); }
   // What earlier servers of this mount applied and may not have answered, and the heads of what
   // they read. Fixed when this one took over.
   [[nodiscard]] const std::unordered_set<std::uint64_t>& applied_before() const {

@@ -219,7 +219,7 @@ TEST(MountState, RemembersWhatWasAppliedAndReadOverTwoDeaths) {
   auto first = MountState::create("INIT");
   ASSERT_TRUE(first);
   const int fd = ::dup((*first)->fd());
-  (*first)->mark_applied(42);
+  (*first)->applied(42);
   (*first)->set_begun();
   first->reset();
   auto second = MountState::take_over(::dup(fd));
@@ -227,7 +227,7 @@ TEST(MountState, RemembersWhatWasAppliedAndReadOverTwoDeaths) {
   EXPECT_TRUE((*second)->begun());
   EXPECT_EQ((*second)->init_request(), "INIT");
   EXPECT_TRUE((*second)->applied_before().contains(42));
-  (*second)->mark_applied(77);
+  (*second)->applied(77);
   second->reset();
   auto third = MountState::take_over(::dup(fd));
   ASSERT_TRUE(third);

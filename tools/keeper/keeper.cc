@@ -19,6 +19,7 @@
 // Eight crashes in a row are too many, or 32 kills: a kill says less about the server.
 // Signals: TERM, INT, HUP go to the server. systemd is told through NOTIFY_SOCKET, the system log
 // through /dev/log.
+#include "fs/fuse/device_protocol.h"
 #include "fs/fuse/mount_state_layout.h"
 
 #include <fcntl.h>
@@ -56,7 +57,6 @@ constexpr std::int64_t kBackOffMs = 100;
 constexpr std::int64_t kBackOffMaxMs = 3200;
 constexpr int kArgumentsMax = 64;
 constexpr std::size_t kRequestMax = (1 << 20) + 64 * 1024;
-constexpr int kNotifyResend = 7;  // newer than Debian 12's <linux/fuse.h>
 
 enum class Mode { kServing, kWaiting, kRefusing };
 
@@ -219,9 +219,7 @@ void write_reply(std::uint64_t unique, int error) {
 
 // What the last server had read. A kernel that can sends it again; for others, its id is on record.
 void refuse_unanswered() {
-  fuse_out_header notice{};
-  notice.len = sizeof notice;
-  notice.error = kNotifyResend;
+  const fuse_out_header notice = resend_notice();
   if (::write(kDeviceFd, &notice, sizeof notice) == static_cast<ssize_t>(sizeof notice)) return;
   for (std::size_t i = 0; i < kRequestSlots; ++i) {
     fuse_in_header head{};
@@ -258,10 +256,8 @@ bool refuse_requests() {
     fuse_in_header head{};
     if (size < static_cast<ssize_t>(sizeof head)) continue;
     std::memcpy(&head, keeper.request, sizeof head);
-    const bool unanswered = head.opcode == FUSE_FORGET || head.opcode == FUSE_BATCH_FORGET ||
-                            head.opcode == FUSE_INTERRUPT;
-    if (head.opcode == FUSE_DESTROY) write_reply(head.unique, 0);
-    if (!unanswered && head.opcode != FUSE_DESTROY) write_reply(head.unique, -EIO);
+    if (!awaits_answer(head.opcode)) continue;
+    write_reply(head.unique, head.opcode == FUSE_DESTROY ? 0 : -EIO);
   }
 }
 
