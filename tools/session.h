@@ -10,7 +10,6 @@
 #include "fs/engine.h"
 
 #include <nlohmann/json.hpp>
-
 #include <sys/types.h>
 
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the keeper and the servers know alike of the kernel's protocol on /dev/fuse. The keeper links
-// nothing of ours, so this is all in the header.
+// What the keeper and the servers know alike of the kernel's protocol on /dev/fuse. The keeper
+// links nothing of ours, so this is all in the header.
 #pragma once
 
 #include <linux/fuse.h>

@@ -65,21 +65,30 @@ std::string libfuse_options(const std::string& store, const MountOptions& option
   return text;
 }
 
-Result<FuseDevice> FuseDevice::mount(const std::string& store, const std::string& real_mount_point,
-                                     const MountOptions& options) {
+Result<fuse_session*> new_libfuse_session(const std::string& store, const MountOptions& options,
+                                          const fuse_lowlevel_ops& ops, void* userdata) {
   const std::string text = libfuse_options(store, options, ::geteuid() == 0);
   fuse_args arguments{};
   const bool added = fuse_opt_add_arg(&arguments, "amberfs") == 0 &&
                      fuse_opt_add_arg(&arguments, "-o") == 0 &&
                      fuse_opt_add_arg(&arguments, text.c_str()) == 0;
-  const fuse_lowlevel_ops none{};
-  std::unique_ptr<fuse_session, SessionCloser> session;
-  if (added) session.reset(fuse_session_new(&arguments, &none, sizeof none, nullptr));
+  fuse_session* session = nullptr;
+  if (added) session = fuse_session_new(&arguments, &ops, sizeof ops, userdata);
   fuse_opt_free_args(&arguments);
-  if (!session) return fail(Errc::kMountFailed, 0, "start libfuse with options", text);
+  if (session == nullptr) return fail(Errc::kMountFailed, 0, "start libfuse with options", text);
+  return session;
+}
+
+Result<FuseDevice> FuseDevice::mount(const std::string& store, const std::string& real_mount_point,
+                                     const MountOptions& options) {
+  const fuse_lowlevel_ops none{};
+  TRY_ASSIGN(fuse_session* const raw, new_libfuse_session(store, options, none, nullptr));
+  const std::unique_ptr<fuse_session, SessionCloser> session(raw);
   errno = 0;
   if (fuse_session_mount(session.get(), real_mount_point.c_str()) != 0) {
-    return fail(Errc::kMountFailed, errno, "mount (options " + text + ")", real_mount_point);
+    const int error = errno;
+    const std::string text = libfuse_options(store, options, ::geteuid() == 0);
+    return fail(Errc::kMountFailed, error, "mount (options " + text + ")", real_mount_point);
   }
   // The session's own descriptor is closed with it.
   FuseDevice device(::fcntl(fuse_session_fd(session.get()), F_DUPFD_CLOEXEC, 3));

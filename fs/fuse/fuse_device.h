@@ -12,6 +12,9 @@
 
 #include <string>
 
+struct fuse_lowlevel_ops;
+struct fuse_session;
+
 namespace amberfs {
 
 class FuseDevice {
@@ -36,6 +39,13 @@ class FuseDevice {
   int fd_ = -1;
   std::string init_request_;
 };
+
+// A session of libfuse with these options, for who mounts and for who serves. The caller destroys
+// it.
+[[nodiscard]] Result<fuse_session*> new_libfuse_session(const std::string& store,
+                                                        const MountOptions& options,
+                                                        const fuse_lowlevel_ops& ops,
+                                                        void* userdata);
 
 // Options as libfuse takes them: one "-o" text.
 [[nodiscard]] std::string libfuse_options(const std::string& store, const MountOptions& options,

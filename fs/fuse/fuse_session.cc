@@ -178,15 +178,7 @@ FuseSession::~FuseSession() {
 Status FuseSession::start(FuseDevice device, const MountOptions& options) {
   fuse_set_log_func(log_of_libfuse);
   install_wake_signal();
-  const std::string text = libfuse_options(edge_.engine.store(), options, ::geteuid() == 0);
-  fuse_args arguments{};
-  const bool added = fuse_opt_add_arg(&arguments, "amberfs") == 0 &&
-                     fuse_opt_add_arg(&arguments, "-o") == 0 &&
-                     fuse_opt_add_arg(&arguments, text.c_str()) == 0;
-  const fuse_lowlevel_ops ops = all_handlers();
-  if (added) session_ = fuse_session_new(&arguments, &ops, sizeof ops, &edge_);
-  fuse_opt_free_args(&arguments);
-  if (session_ == nullptr) return fail(Errc::kMountFailed, 0, "start libfuse with options", text);
+  TRY_ASSIGN(session_, new_libfuse_session(edge_.engine.store(), options, all_handlers(), &edge_));
   fuse_custom_io io{};
   io.read = read_device;
   io.writev = write_device;

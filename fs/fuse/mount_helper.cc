@@ -47,6 +47,23 @@ struct WireAnswer {
 };
 constexpr std::size_t kAnswerHead = offsetof(WireAnswer, bytes);
 
+// A message of one byte that carries one descriptor, to be sent or received.
+struct DescriptorMessage {
+  char byte = 0;
+  iovec part{&byte, 1};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+
+  DescriptorMessage() {
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = space;
+    message.msg_controllen = sizeof space;
+  }
+  DescriptorMessage(const DescriptorMessage&) = delete;
+  DescriptorMessage& operator=(const DescriptorMessage&) = delete;
+};
+
 // ---- the helper's side: forked from a process that may have threads, so nothing is allocated
 
 int failed(int result) {
@@ -136,19 +153,12 @@ int perform(const WireCall& call, int& file, WireAnswer& answer) {
 }
 
 int receive_channel(int control) {
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space;
-  message.msg_controllen = sizeof space;
+  DescriptorMessage carrier;
   ssize_t got = -1;
   do {
-    got = ::recvmsg(control, &message, MSG_CMSG_CLOEXEC);
+    got = ::recvmsg(control, &carrier.message, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
-  const cmsghdr* header = CMSG_FIRSTHDR(&message);
+  const cmsghdr* header = CMSG_FIRSTHDR(&carrier.message);
   if (got <= 0 || header == nullptr || header->cmsg_type != SCM_RIGHTS) return -1;
   int fd = -1;
   std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
@@ -228,20 +238,13 @@ Result<std::shared_ptr<MountHelper::Channel>> MountHelper::channel() {
     return fail(Errc::kMountFailed, errno, "make a socket");
   }
   std::shared_ptr<Channel> channel(new Channel(ends[0]));
-  char byte = 0;
-  iovec part{&byte, 1};
-  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space;
-  message.msg_controllen = sizeof space;
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  DescriptorMessage carrier;
+  cmsghdr* header = CMSG_FIRSTHDR(&carrier.message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
   header->cmsg_len = CMSG_LEN(sizeof(int));
   std::memcpy(CMSG_DATA(header), &ends[1], sizeof(int));
-  const ssize_t sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+  const ssize_t sent = ::sendmsg(fd_, &carrier.message, MSG_NOSIGNAL);
   const int error = errno;
   ::close(ends[1]);
   if (sent < 0) return helper_gone(error);

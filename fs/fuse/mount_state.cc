@@ -121,7 +121,8 @@ void MountState::take_from_predecessors() {
     Slot& slot = slots()[i];
     fuse_in_header read{};
     std::memcpy(&read, slot.head, sizeof read);
-    if (read.unique != 0 && awaits_answer(read.opcode)) read_before_.push_back({read.unique, read.opcode});
+    if (read.unique != 0 && awaits_answer(read.opcode))
+      read_before_.push_back({read.unique, read.opcode});
     if (const std::uint64_t applied = slot.applied_id.load(); applied != 0) {
       // Carried before the slot is cleared: this server may be killed between the two.
       const std::uint64_t at = shared.carried_count.load();

@@ -40,7 +40,7 @@ class MountState final : public RequestMarks {
   struct Slot {
     char head[kRequestHeadSize];
     std::atomic<std::uint64_t> applied_id;  // the last request that it changed the store for
-    std::atomic<pid_t> thread;  // that has it; 0: nobody
+    std::atomic<pid_t> thread;              // that has it; 0: nobody
     std::uint32_t reserved[3];
   };
   static_assert(sizeof(Slot) == kRequestSlotSize);
