@@ -4,6 +4,7 @@
 #include "blockstore/base/log.h"
 #include "fs/fuse/fuse_edge.h"
 #include "fs/fuse/raw_request.h"
+#include "fs/fuse/request_loop.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -201,7 +202,9 @@ void do_flush(fuse_req_t request, fuse_ino_t node, fuse_file_info* file) {
 
 void do_fsync(fuse_req_t request, fuse_ino_t node, int, fuse_file_info* file) {
   if (is_live_writer(node, file)) edge_of(request).open_files.forget_lost(ino_of(node));
-  reply_status(request, is_live(node) ? edge_of(request).fs.sync() : ok());
+  if (!is_live(node)) return reply_status(request, ok());
+  Edge& edge = edge_of(request);
+  edge.late_sync.answer(request, is_request_waiting(edge.device_fd));
 }
 
 // ---- ranges

@@ -106,6 +106,7 @@ Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where
            [this](const Manifest& manifest) { return engine.view_of(manifest).view; }),
       open_files(state_of_mount),
       late_seek(fs, place),
+      late_sync(fs),
       space_gate(engine_to_serve.space(), fs, place) {
   open_files.for_each_inherited([this](const OpenFiles::File& file) {
     fs.inherit_open(file.ino);

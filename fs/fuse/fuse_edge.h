@@ -3,7 +3,8 @@
 // (snapshots), and results become replies. Every handler is: decode → call → reply.
 // Flow:    fuse_session (device) → fuse_*.cc handler → FileSystem | Past → reply.
 // Threads: handlers run on any thread of the session, at the same time.
-// Owns:    past, open files, held files, late seeks, the space gate; borrows the engine and the
+// Owns:    past, open files, held files, late seeks and syncs, the space gate; borrows the engine
+// and the
 //          mount's state.
 // Errors:  become an errno in reply_error() and nowhere else; those that are no plain answer to the
 //          program (disk, damage) are also logged.
@@ -15,6 +16,7 @@
 #include "fs/engine.h"
 #include "fs/fuse/held_files.h"
 #include "fs/fuse/late_seek.h"
+#include "fs/fuse/late_sync.h"
 #include "fs/fuse/mount_state.h"
 #include "fs/fuse/open_files.h"
 #include "fs/fuse/past.h"
@@ -33,12 +35,15 @@ struct Edge {
   const MountPlace place;
   MountState& state;
   bool agreed = false;  // with the kernel: INIT is answered
+  int device_fd = -1;
+  bool may_resend = false;  // the kernel gives a successor what this server leaves unanswered
   const bool show_snapshots;
   std::uint32_t max_read = 0;  // of the mount options; 0: the kernel's
   Past past;
   OpenFiles open_files;
   HeldFiles held;
   LateSeek late_seek;
+  LateSync late_sync;
   SpaceGate space_gate;
 };
 

@@ -68,6 +68,7 @@ class MountedStore final : public FuseMount {
     notifier_.attach(session_->session());
     engine_.set_hooks(&hooks_);
     edge_.late_seek.start();
+    if (edge_.may_resend) edge_.late_sync.start();
     edge_.space_gate.start(notifier_);
     timer_.start();
     std::thread settling([&] { wait_until_settled(settled); });
@@ -82,6 +83,7 @@ class MountedStore final : public FuseMount {
     timer_.stop();
     edge_.space_gate.stop();
     edge_.late_seek.stop();
+    edge_.late_sync.stop();
     return served;
   }
 

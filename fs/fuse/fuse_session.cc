@@ -33,8 +33,6 @@ constexpr unsigned kRequestSizeMax = kMiB;  // of reads and writes; also what li
 constexpr unsigned kReadAheadKiB = 1024;
 // Requests that the kernel makes on its own account (read-ahead, late writes) at the same time.
 constexpr unsigned kBackgroundMax = 256;
-constexpr unsigned kThreadsMax = 64;  // each has a buffer of kRequestSizeMax
-constexpr unsigned kIdleThreadsMax = 16;
 
 // ---- what the kernel and the server agree on
 
@@ -172,6 +170,7 @@ Result<std::unique_ptr<FuseSession>> FuseSession::open(Edge& edge, FuseDevice de
 }
 
 FuseSession::~FuseSession() {
+  loop_.reset();
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
@@ -194,6 +193,9 @@ Status FuseSession::start(FuseDevice device, const MountOptions& options) {
                 edge_.place.path);
   }
   edge_.agreed = true;
+  edge_.device_fd = fuse_session_fd(session_);
+  edge_.may_resend = options.resend && kernel_can_resend();
+  loop_ = std::make_unique<RequestLoop>(session_);
   return ok();
 }
 
@@ -234,20 +236,14 @@ Status FuseSession::serve() {
   if (::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) {
     log_line(LogLevel::kDebug, fmt::format("not an I/O flusher: {}", std::strerror(errno)));
   }
-  fuse_loop_config* config = fuse_loop_cfg_create();
-  if (config == nullptr) return fail(Errc::kOutOfMemory, ENOMEM, "start request threads");
-  fuse_loop_cfg_set_clone_fd(config, 0);
-  fuse_loop_cfg_set_max_threads(config, kThreadsMax);
-  fuse_loop_cfg_set_idle_threads(config, kIdleThreadsMax);
-  const int result = fuse_session_loop_mt(session_, config);
-  fuse_loop_cfg_destroy(config);
+  Status served = loop_->run();
   served_ = true;
-  if (result < 0) return fail(Errc::kMountFailed, -result, "serve", edge_.place.path);
-  return ok();
+  return served;
 }
 
 void FuseSession::stop_serving() {
   fuse_session_exit(session_);
+  loop_->wake();
   // A thread may go to sleep just after it was woken: again until all have left.
   constexpr auto kPause = std::chrono::milliseconds(2);
   while (!served_) {

@@ -11,6 +11,7 @@
 
 #include "fs/fuse/fuse_device.h"
 #include "fs/fuse/fuse_edge.h"
+#include "fs/fuse/request_loop.h"
 
 #include <atomic>
 #include <memory>
@@ -51,6 +52,7 @@ class FuseSession {
 
   Edge& edge_;
   fuse_session* session_ = nullptr;
+  std::unique_ptr<RequestLoop> loop_;
   std::atomic<bool> served_{false};
 };
 

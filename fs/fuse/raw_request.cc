@@ -10,6 +10,7 @@ namespace {
 
 // Newer than Debian 12's <linux/fuse.h>.
 constexpr std::uint64_t kDirectIoAllowMmap = std::uint64_t{1} << 36;
+constexpr std::uint64_t kHasResend = std::uint64_t{1} << 39;
 constexpr std::uint64_t kResent = std::uint64_t{1} << 63;
 
 thread_local RawRequest request_of_thread;
@@ -48,6 +49,10 @@ std::uint64_t offered(ByteView body) {
 
 const RawRequest& current_request() {
   return request_of_thread;
+}
+
+bool kernel_can_resend() {
+  return (request_of_thread.kernel_capabilities & kHasResend) != 0;
 }
 
 void peek_request(ByteView request) {

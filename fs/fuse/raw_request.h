@@ -16,13 +16,16 @@ namespace amberfs {
 
 struct RawRequest {
   std::uint32_t opcode = 0;
-  std::uint64_t id = 0;         // without the mark of a resent one
-  bool resent = false;          // an earlier server read it and did not answer
+  std::uint64_t id = 0;                   // without the mark of a resent one
+  bool resent = false;                    // an earlier server read it and did not answer
   bool kill_suid_sgid = false;            // WRITE, OPEN, CREATE
   std::uint64_t kernel_capabilities = 0;  // INIT: what the kernel offers
 };
 
 [[nodiscard]] const RawRequest& current_request();
+// After INIT was read by this thread: whether the kernel (since 6.9) can send again what was read
+// and not answered.
+[[nodiscard]] bool kernel_can_resend();
 // Remembers a request that was just read from the device, for this thread.
 void peek_request(ByteView request);
 // True when `parts` are the reply to INIT; they then also say HANDLE_KILLPRIV_V2 and that shared
