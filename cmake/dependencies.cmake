@@ -12,9 +12,13 @@
 #   nlohmann_json  3.11   nlohmann-json3-dev     manifests, control messages, --json
 #   toml++         3.3    libtomlplusplus-dev    config.toml
 #   GoogleTest     1.12   libgtest-dev libgmock-dev
+#   benchmark      1.7    libbenchmark-dev       tests/micro, only with AMBERFS_BENCH
 set(AMBERFS_DEBIAN_PACKAGES
   "pkg-config libfuse3-dev libzstd-dev libxxhash-dev libssl-dev liblmdb-dev libfmt-dev libspdlog-dev \
 libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libgmock-dev")
+if(AMBERFS_BENCH)
+  string(APPEND AMBERFS_DEBIAN_PACKAGES " libbenchmark-dev")
+endif()
 
 find_package(PkgConfig)
 if(NOT PkgConfig_FOUND)
@@ -48,4 +52,7 @@ amberfs_require_package(CLI11)
 amberfs_require_package(nlohmann_json)
 if(AMBERFS_TESTS)
   amberfs_require_package(GTest)
+endif()
+if(AMBERFS_BENCH)
+  amberfs_require_package(benchmark)
 endif()
