@@ -4,7 +4,11 @@
 #include "blockstore/base/log.h"
 #include "fs/engine.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 namespace amberfs {
 namespace {
@@ -18,6 +22,34 @@ constexpr auto kReliefMax = std::chrono::seconds(10);
 // What one entry of the overlay costs in tree nodes, as a multiple of its size in memory: a guess
 // on the high side.
 constexpr std::uint64_t kNodeCost = 2;
+// Packed data of the journal, cut in another way, may become a little larger: by this share of it.
+constexpr std::uint64_t kPackedShare = 4;
+// A journal that grew by so much more than what a commit is for must not grow on.
+constexpr std::uint64_t kUrgentShare = 4;
+
+// Compressing what is in the journal already must not slow down who writes to it now. Without the
+// right to raise it again, a thread keeps its priority.
+class BackgroundPriority {
+ public:
+  BackgroundPriority() : may_raise_(is_allowed_to_raise()) { set_urgent(false); }
+  void set_urgent(bool urgent) {
+    if (!may_raise_ || urgent == urgent_) return;
+    urgent_ = urgent;
+    constexpr int kNiceInBackground = 10;
+    if (::setpriority(PRIO_PROCESS, kThisThread, urgent ? 0 : kNiceInBackground) != 0) {
+      log_line(LogLevel::kDebug, fmt::format("priority of commits: {}", std::strerror(errno)));
+    }
+  }
+
+ private:
+  static constexpr id_t kThisThread = 0;
+  static bool is_allowed_to_raise() {
+    return ::setpriority(PRIO_PROCESS, kThisThread, 1) == 0 &&
+           ::setpriority(PRIO_PROCESS, kThisThread, 0) == 0;
+  }
+  const bool may_raise_;
+  bool urgent_ = true;
+};
 
 }  // namespace
 
@@ -31,7 +63,7 @@ void Engine::guard_space(std::uint64_t dirty_max_bytes) {
   space_->start(dirty_max_bytes, [this] { wait_for_commit(); });
 }
 
-// An upper bound of what the next commit writes: the journal behind the head, uncompressed, and
+// An upper bound of what the next commit writes: the journal behind the head as it is there, and
 // tree nodes.
 std::uint64_t Engine::pending_bytes() {
   if (!journal_ || !live_) return 0;
@@ -45,7 +77,7 @@ std::uint64_t Engine::pending_bytes() {
     const std::uint64_t all = journal_->size_bytes();
     journal = all - std::min(all, unused + from.offset);
   }
-  return journal + kNodeCost * live_->overlay_bytes();
+  return journal + journal / kPackedShare + kNodeCost * live_->overlay_bytes();
 }
 
 bool Engine::space_wants_commit() {
@@ -104,6 +136,7 @@ void Engine::background_loop() {
   std::uint64_t committed_bytes = journal_->appended_bytes();
   auto not_before = Clock::now();
   bool commit_wanted = false;
+  BackgroundPriority priority;
   while (wait_for_work(commit_wanted)) {
     const auto now = Clock::now();
     const bool room_wanted = space_wants_commit();
@@ -118,6 +151,8 @@ void Engine::background_loop() {
                              now - last_commit >= std::chrono::seconds(config_.commit_every_s));
     if (!snapshot_due && !commit_due) continue;
     Status done = ok();
+    priority.set_urgent(commit_wanted || room_wanted ||
+                        appended - committed_bytes >= kUrgentShare * config_.commit_journal_bytes);
     set_busy(snapshot_due ? Busy::kSnapshot : Busy::kCommit);
     if (snapshot_due) {
       last_snapshot = now;

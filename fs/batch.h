@@ -4,19 +4,19 @@
 // the overlay exactly (physical logging: no operation is re-executed).
 //
 // New data: append_data() lays bytes into the batch's data area and returns their offset there; an
-// EXTENT put with kind kJournal, segment 0 and position = that offset is *relative*. The journal
-// says where the data area landed, and resolve() turns relative extents into absolute ones, on
-// append and on replay alike. Extents with a segment other than 0 are absolute already.
+// EXTENT put with kind kJournal or kPacked, segment 0 and position = that offset is *relative*. The
+// journal says where the data area landed, and resolve() turns relative extents into absolute ones,
+// on append and on replay alike. Extents with a segment other than 0 are absolute already.
 //
 // Threads: built and used by one thread.
 // Owns:    keys and values; data bytes are borrowed and must live until the batch is appended.
 #pragma once
 
-#include <vector>
-
 #include "blockstore/base/bytes.h"
 #include "snapshot/record_format.h"
 #include "snapshot/tree.h"
+
+#include <vector>
 
 namespace amberfs {
 
@@ -26,7 +26,7 @@ struct Origin {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::uint32_t pid = 0;
-  std::string command;           // comm of the process, at most 16 bytes; "" when not looked up
+  std::string command;  // comm of the process, at most 16 bytes; "" when not looked up
 };
 
 // What the operation was: for history, audit and exactly-once answers. On disk, never renumber.

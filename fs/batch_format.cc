@@ -19,6 +19,8 @@ bool fits_data_area(const Change& change, std::uint64_t data_size) {
   if (!change.value) return true;
   std::optional<Extent> extent = journal_extent(change.key, *change.value);
   if (!extent || extent->segment != 0) return true;
+  // How long a packed area is, it says itself: that is checked when it is read.
+  if (extent->kind == ExtentKind::kPacked) return extent->position < data_size;
   return extent->position <= data_size && extent->length <= data_size - extent->position;
 }
 
@@ -68,7 +70,7 @@ std::optional<Extent> journal_extent(ByteView key, ByteView value) {
     return std::nullopt;
   }
   Result<Extent> extent = decode_extent(value);
-  if (!extent || extent->kind != ExtentKind::kJournal) return std::nullopt;
+  if (!extent || !extent->in_journal()) return std::nullopt;
   return *extent;
 }
 

@@ -159,7 +159,7 @@ class Checker {
     const bool has_record = current_.record.has_value();
     return view_.extents(ino, 0, kFileSizeMax, [&](const FileExtent& extent) {
       if (!has_record) found(ino, "an extent without an inode");
-      if (extent.extent.kind == ExtentKind::kJournal && !options_.journal_extents) {
+      if (extent.extent.in_journal() && !options_.journal_extents) {
         found(ino, "the extent that ends at {} stands in the journal", extent.end);
       }
       current_.extents_end = extent.end;
@@ -177,7 +177,7 @@ class Checker {
       found(current_.ino, "the extents that end at {} and {} overlap", current_.extents_end,
             key.number);
     }
-    if (extent->kind == ExtentKind::kJournal && !options_.journal_extents) {
+    if (extent->in_journal() && !options_.journal_extents) {
       found(current_.ino, "the extent that ends at {} stands in the journal", key.number);
     }
     current_.extents_end = key.number;

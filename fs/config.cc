@@ -37,6 +37,7 @@ blocks = "64MiB"           # memory for decoded blocks
 [journal]
 segment = "64MiB"          # size of one journal file
 sync_every = "1s"          # everything is durable after this long even without fsync
+zstd_level = 1             # of writes of 64 KiB and more; 0: they are journaled as they are
 
 [commit]
 every = "30s"              # the journal is folded into the block store this often
@@ -249,9 +250,13 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   config.chunker = {static_cast<std::uint32_t>(min), static_cast<std::uint32_t>(average),
                     static_cast<std::uint32_t>(max)};
 
-  std::int64_t level = config.blocks.zstd_level;
-  read.integer("codec.zstd_level", level, -7, 19);
-  config.blocks.zstd_level = static_cast<int>(level);
+  const auto read_level = [&read](std::string_view key, int& target) {
+    std::int64_t level = target;
+    read.integer(key, level, -7, 19);
+    target = static_cast<int>(level);
+  };
+  read_level("codec.zstd_level", config.blocks.zstd_level);
+  read_level("journal.zstd_level", config.journal.packing.zstd_level);
   read.size("packs.size", config.blocks.pack_size_bytes, 1 * kMiB, 4 * kGiB);
   read.size("cache.blocks", config.blocks.cache_size_bytes, 1 * kMiB, 1024 * kGiB);
   read.size("journal.segment", config.journal.segment_size_bytes, 32 * kMiB, 1 * kGiB);

@@ -22,7 +22,7 @@ struct Config {
   std::string store_id;                           // [store] id: 32 hex digits, made by init
   ChunkerOptions chunker;                         // [chunking] min, average, max
   BlockStoreOptions blocks;  // [codec] zstd_level, [packs] size, [cache] blocks
-  JournalOptions journal;    // [journal] segment
+  JournalOptions journal;    // [journal] segment, zstd_level
   std::uint64_t commit_journal_bytes = 256 * kMiB;  // [commit] journal: commit when it passes this
   std::uint64_t commit_every_s = 30;                // [commit] every; 0: only by size
   std::uint64_t journal_sync_ms = 1000;             // [journal] sync_every

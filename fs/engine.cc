@@ -115,6 +115,7 @@ Status Engine::recover() {
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
   filesystem_->set_space(*space_);
+  filesystem_->set_packing(config_.journal.packing);
   filesystem_->set_hold_back([this] { hold_back(); });
   return ok();
 }

@@ -28,12 +28,12 @@ Result<std::uint64_t> ExtentEdit::clear(std::uint64_t begin, std::uint64_t end) 
   return runs.size() == kExtentsMax ? std::min(end, runs.back().end) : end;
 }
 
-void ExtentEdit::put_data(std::uint64_t offset, ByteView data) {
+void ExtentEdit::put_data(std::uint64_t offset, ByteView data, ByteView packed) {
   Extent extent;
-  extent.kind = ExtentKind::kJournal;
+  extent.kind = packed.empty() ? ExtentKind::kJournal : ExtentKind::kPacked;
   extent.length = static_cast<std::uint32_t>(data.size());
   extent.segment = 0;  // relative: the journal says where the batch's data lands
-  extent.position = batch_.append_data(data);
+  extent.position = batch_.append_data(packed.empty() ? data : packed);
   batch_.put(extent_key(ino_, offset + data.size()), encode(extent));
 }
 

@@ -24,7 +24,7 @@ class ExtentEdit {
   // is one. Once per batch and file, before any put: it does not see the batch's own changes.
   [[nodiscard]] Result<std::uint64_t> clear(std::uint64_t begin, std::uint64_t end);
   // `data` becomes the file's bytes at `offset`. `data` is borrowed.
-  void put_data(std::uint64_t offset, ByteView data);
+  void put_data(std::uint64_t offset, ByteView data, ByteView packed = {});
   // An extent that exists elsewhere becomes the bytes that end at `end`.
   void put_shared(std::uint64_t end, const Extent& extent);
 

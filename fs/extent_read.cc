@@ -75,6 +75,10 @@ Status DataReader::read_extent(const Extent& extent, std::uint32_t skip, char* t
   if (journal_ == nullptr) {
     return fail(Errc::kCorrupt, 0, "read file data: an extent in the journal of a snapshot");
   }
+  if (extent.kind == ExtentKind::kPacked) {
+    return journal_->read_packed({extent.segment, extent.position},
+                                 std::uint64_t{extent.packed_offset} + skip, target, size);
+  }
   return journal_->read(extent.segment, extent.position + skip, target, size);
 }
 

@@ -66,6 +66,8 @@ class FileSystem {
   FileSystem(LiveMap& live, BlockStore& blocks, Journal& journal);
   // Who says whether there is room for new data. Without one there always is. Once, at first.
   void set_space(Space& space) { space_ = &space; }
+  // How large writes are packed for the journal. Once, at first.
+  void set_packing(const Packing& packing) { packing_ = packing; }
   // Called before each change that adds to what is held in memory: returns when there is room for
   // it, or after a time-out. Once, at first.
   void set_hold_back(std::function<void()> hold_back) { hold_back_ = std::move(hold_back); }
@@ -173,8 +175,12 @@ class FileSystem {
                                                          const SetAttr& set);
 
   // ---- data
+  struct WriteData {
+    ByteView plain;
+    ByteView packed;  // the same for the journal; empty: as it is
+  };
   [[nodiscard]] Result<std::size_t> write_piece(const Origin& who, Ino ino, std::uint64_t offset,
-                                                ByteView data, WriteFlags flags);
+                                                const WriteData& data, WriteFlags flags);
   [[nodiscard]] Result<std::uint64_t> clear_piece(const Origin& who, Ino ino, Preallocate how,
                                                   std::uint64_t begin, std::uint64_t end);
 
@@ -193,6 +199,7 @@ class FileSystem {
   Journal& journal_;
   Space* space_ = nullptr;
   std::function<void()> hold_back_;
+  Packing packing_;
   DataReader data_;
   Mutex names_mu_;  // name-changing operations, one at a time; before the gate in the lock order
   Mutex open_mu_;

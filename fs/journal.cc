@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <map>
 
 namespace amberfs {
@@ -30,6 +31,8 @@ class FileJournal final : public Journal {
   std::uint64_t durable_seq() override { return durable_seq_.load(); }
   Status read(std::uint64_t segment, std::uint64_t position, char* target,
               std::size_t size) override;
+  Status read_packed(const PackedCache::Key& area, std::uint64_t offset, char* target,
+                     std::size_t size) override;
   Status check(const JournalPosition& from, const JournalPosition& to) override;
   Status release_before(std::uint64_t segment) override;
   std::uint64_t appended_bytes() override { return appended_bytes_.load(); }
@@ -43,6 +46,7 @@ class FileJournal final : public Journal {
   [[nodiscard]] Status make_room(std::uint64_t record_size) REQUIRES(append_mu_);
   [[nodiscard]] Status write_record(std::span<const ByteView> parts) REQUIRES(append_mu_);
   [[nodiscard]] Status write_parts(std::span<const ByteView> parts) REQUIRES(append_mu_);
+  [[nodiscard]] Result<PackedCache::Data> unpack(const PackedCache::Key& area);
   [[nodiscard]] Status salvage(const Error& cause, const char* tried) REQUIRES(append_mu_);
   [[nodiscard]] Status clear_failed_write() REQUIRES(append_mu_);
   [[nodiscard]] Result<bool> become_flusher(std::uint64_t seq, std::uint64_t failures);
@@ -75,6 +79,8 @@ class FileJournal final : public Journal {
   bool flushing_ GUARDED_BY(sync_mu_) = false;
   std::uint64_t failures_ GUARDED_BY(sync_mu_) = 0;  // flushes that failed
   Error last_failure_ GUARDED_BY(sync_mu_);
+
+  PackedCache unpacked_;
 
   Mutex broken_mu_;
   std::optional<Error> broken_ GUARDED_BY(broken_mu_);
@@ -327,6 +333,34 @@ Status FileJournal::read(std::uint64_t segment, std::uint64_t position, char* ta
     }
   }
   return found->file->pread_exact(target, size, position);
+}
+
+Result<PackedCache::Data> FileJournal::unpack(const PackedCache::Key& area) {
+  if (PackedCache::Data cached = unpacked_.find(area)) return cached;
+  Bytes header(PackedSizes::kHeaderSize, '\0');
+  TRY(read(area.segment, area.position, header.data(), header.size()));
+  TRY_ASSIGN(const PackedSizes sizes, decode_packed_sizes(header));
+  if (sizes.frame > kBatchSizeMax) {
+    return journal_damage(pool_, {area.segment, area.position, 0}, "no packed data");
+  }
+  Bytes frame(sizes.frame, '\0');
+  TRY(read(area.segment, area.position + header.size(), frame.data(), frame.size()));
+  Result<Bytes> plain = unpack_data(sizes, frame);
+  if (!plain) return journal_damage(pool_, {area.segment, area.position, 0}, plain.error().tried);
+  auto data = std::make_shared<const Bytes>(*std::move(plain));
+  unpacked_.insert(area, data);
+  return data;
+}
+
+Status FileJournal::read_packed(const PackedCache::Key& area, std::uint64_t offset, char* target,
+                                std::size_t size) {
+  TRY_ASSIGN(const PackedCache::Data data, unpack(area));
+  if (offset > data->size() || size > data->size() - offset) {
+    return journal_damage(pool_, {area.segment, area.position, 0},
+                          "packed data ends before its extent");
+  }
+  std::memcpy(target, data->data() + offset, size);
+  return ok();
 }
 
 Status FileJournal::check(const JournalPosition& from, const JournalPosition& to) {

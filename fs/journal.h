@@ -22,6 +22,7 @@
 
 #include "blockstore/base/io.h"
 #include "fs/batch.h"
+#include "fs/packed_data.h"
 
 #include <functional>
 #include <memory>
@@ -29,6 +30,7 @@
 namespace amberfs {
 
 struct JournalOptions {
+  Packing packing;  // of what writers give; the journal itself takes it as it comes
   std::uint64_t segment_size_bytes = 64 * kMiB;
   std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
   bool prepare_ahead = true;             // a thread makes the next segment ready in time
@@ -77,6 +79,9 @@ class Journal {
   // Reads data bytes that an absolute journal extent names. From any segment not yet released.
   [[nodiscard]] virtual Status read(std::uint64_t segment, std::uint64_t position, char* target,
                                     std::size_t size) = 0;
+  // The same of a packed area: `size` of its plain bytes from `offset`.
+  [[nodiscard]] virtual Status read_packed(const PackedCache::Key& area, std::uint64_t offset,
+                                           char* target, std::size_t size) = 0;
   // Checks the checksum of every record in [from, to): called before its data is sealed, so that
   // rot in the journal is not given a valid block id. kJournalDamaged names the offset.
   [[nodiscard]] virtual Status check(const JournalPosition& from, const JournalPosition& to) = 0;

@@ -18,7 +18,7 @@
 namespace amberfs {
 
 struct SegmentHeader {
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;  // 1 had no packed data
   static constexpr std::size_t kSize = 64;
   // Records never share a disk sector with the header.
   static constexpr std::uint32_t kRecordsOffset = 4096;

@@ -50,8 +50,11 @@ Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteV
     if (hold_back_) hold_back_();
     TRY(space_->admit_late(data.size()));
   }
+  Bytes buffer;
   while (!data.empty()) {
-    TRY_ASSIGN(std::size_t done, write_piece(who, ino, offset, data.substr(0, kPieceMax), flags));
+    WriteData piece{.plain = data.substr(0, kPieceMax), .packed = {}};
+    piece.packed = pack_data(piece.plain, packing_, buffer);
+    TRY_ASSIGN(std::size_t done, write_piece(who, ino, offset, piece, flags));
     offset += done;
     data.remove_prefix(done);
   }
@@ -59,14 +62,14 @@ Status FileSystem::write(const Origin& who, Ino ino, std::uint64_t offset, ByteV
 }
 
 Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uint64_t offset,
-                                            ByteView data, WriteFlags flags) {
+                                            const WriteData& data, WriteFlags flags) {
   Mutation mutation(live_, OpKind::kWrite, who);
   mutation.lock({ino});
   Batch& batch = mutation.batch();
   TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
   TRY(require_regular(record));
-  ExtentEdit(mutation.view(), ino, batch).put_data(offset, data);
-  grow_to(batch, record, offset + data.size());
+  ExtentEdit(mutation.view(), ino, batch).put_data(offset, data.plain, data.packed);
+  grow_to(batch, record, offset + data.plain.size());
   if (flags.kill_suid_sgid && !flags.from_page_cache) {
     TRY(drop_privileges(mutation.view(), batch, ino, record));
   }
@@ -75,7 +78,7 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   if (!flags.from_page_cache) record.mtime = record.ctime = current_time();
   put_inode(batch, ino, record);
   TRY(mutation.apply());
-  return data.size();
+  return data.plain.size();
 }
 
 Status FileSystem::preallocate(const Origin& who, Ino ino, Preallocate how, std::uint64_t offset,

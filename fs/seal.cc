@@ -117,7 +117,7 @@ class InodeSealer {
       TRY_ASSIGN(ParsedKey key, parse_key(change.key));
       TRY_ASSIGN(FileExtent found, file_extent(key, *change.value));
       ranges_.set(found);
-      if (found.extent.kind != ExtentKind::kJournal) continue;
+      if (!found.extent.in_journal()) continue;
       if (runs.empty() || runs.back().end != found.begin) {
         runs.push_back({found.begin, found.begin, {}});
       }

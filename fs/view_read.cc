@@ -204,6 +204,7 @@ Extent slice(const FileExtent& whole, std::uint64_t begin, std::uint64_t end) {
   piece.length = static_cast<std::uint32_t>(end - begin);
   if (piece.kind == ExtentKind::kBlock) piece.block_offset += skip;
   if (piece.kind == ExtentKind::kJournal) piece.position += skip;
+  if (piece.kind == ExtentKind::kPacked) piece.packed_offset += skip;
   piece.ends_at_cut = whole.extent.ends_at_cut && end == whole.end;
   return piece;
 }

@@ -143,6 +143,8 @@ Bytes encode(const Extent& extent) {
     e.bytes(extent.block.view()).u32(extent.block_offset);
   } else if (extent.kind == ExtentKind::kJournal) {
     e.u64(extent.segment).u64(extent.position);
+  } else if (extent.kind == ExtentKind::kPacked) {
+    e.u64(extent.segment).u64(extent.position).u32(extent.packed_offset);
   }
   return std::move(e).take();
 }
@@ -199,6 +201,11 @@ Result<Extent> decode_extent(ByteView value) {
     extent.kind = ExtentKind::kJournal;
     extent.segment = d.u64();
     extent.position = d.u64();
+  } else if (kind == static_cast<std::uint8_t>(ExtentKind::kPacked)) {
+    extent.kind = ExtentKind::kPacked;
+    extent.segment = d.u64();
+    extent.position = d.u64();
+    extent.packed_offset = d.u32();
   } else if (kind == static_cast<std::uint8_t>(ExtentKind::kHole)) {
     extent.kind = ExtentKind::kHole;
   } else {

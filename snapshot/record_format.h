@@ -70,7 +70,7 @@ struct Dirent {
 };
 
 // A hole is written down only where it must hide what a layer below has: in journal and overlays.
-enum class ExtentKind : std::uint8_t { kBlock = 1, kJournal = 2, kHole = 3 };
+enum class ExtentKind : std::uint8_t { kBlock = 1, kJournal = 2, kHole = 3, kPacked = 4 };
 
 struct Extent {
   ExtentKind kind = ExtentKind::kBlock;
@@ -80,8 +80,13 @@ struct Extent {
   BlockId block;
   std::uint32_t block_offset = 0;
   // kJournal (never in a tree, like kHole): `length` bytes of the segment file from position.
+  // kPacked (the same): of the plain bytes of the packed area at position, from packed_offset.
   std::uint64_t segment = 0;
   std::uint64_t position = 0;
+  std::uint32_t packed_offset = 0;
+  [[nodiscard]] bool in_journal() const {
+    return kind == ExtentKind::kJournal || kind == ExtentKind::kPacked;
+  }
   friend bool operator==(const Extent&, const Extent&) = default;
 };
 

@@ -18,9 +18,13 @@ namespace amberfs {
 namespace {
 
 constexpr unsigned kThreadsMax = 64;  // each has a buffer for the largest request
-constexpr unsigned kIdleMax = 8;
-// A leader is stuck when it is found with the same request twice.
+constexpr unsigned kIdleMax = 16;
 constexpr auto kTick = std::chrono::microseconds(500);
+// A leader is stuck when it is found with the same request so often in a row: more often while all
+// the threads that may work at the same time do, as one more would only take time from them.
+constexpr unsigned kStuckTicks = 1;
+constexpr unsigned kStuckTicksWhenBusy = 40;
+constexpr unsigned kBusyMin = 4;
 constexpr unsigned kQuietTicksMax = 40;  // then the watcher sleeps until there is a request
 constexpr auto kSpinMax = std::chrono::microseconds(50);
 // Copying so much takes longer than waking another thread.
@@ -99,7 +103,9 @@ struct RequestLoop::Reader {
 };
 
 RequestLoop::RequestLoop(fuse_session* session)
-    : session_(session), quick_max_(std::max(1U, std::thread::hardware_concurrency() / 2)) {}
+    : session_(session),
+      quick_max_(std::max(1U, std::thread::hardware_concurrency() / 2)),
+      busy_max_(std::max(kBusyMin, 2 * std::thread::hardware_concurrency())) {}
 
 RequestLoop::~RequestLoop() {
   stop_watcher();
@@ -215,10 +221,9 @@ void RequestLoop::spin(const Reader& reader) const {
 
 // True when this thread still leads.
 bool RequestLoop::answer(Reader& reader, std::uint32_t opcode, std::size_t size) {
-  const bool room_for_more = quick_max_ > 1 && answering_.load() < quick_max_;
-  if (is_quick(opcode, size) && !(room_for_more && more_waiting())) {
-    return answer_as_leader(reader);
-  }
+  const unsigned answering = answering_.load();
+  const bool may_share = answering < (is_quick(opcode, size) ? quick_max_ - 1 : busy_max_);
+  if (!may_share || (is_quick(opcode, size) && !more_waiting())) return answer_as_leader(reader);
   pass_lead();
   ++answering_;
   fuse_session_process_buf(session_, &reader.request);
@@ -245,11 +250,17 @@ void RequestLoop::wake_watcher() {
 void RequestLoop::watch() {
   block_signals();
   std::uint64_t seen = 0;
+  unsigned same_ticks = 0;
   unsigned quiet_ticks = 0;
   while (!watcher_stops_.load()) {
     std::this_thread::sleep_for(kTick);
     std::uint64_t turn = turn_.load();
-    if (turn != 0 && turn == seen && turn_.compare_exchange_strong(turn, 0)) pass_lead();
+    same_ticks = turn != 0 && turn == seen ? same_ticks + 1 : 0;
+    const bool busy = answering_.load() >= busy_max_;
+    if (same_ticks >= (busy ? kStuckTicksWhenBusy : kStuckTicks) &&
+        turn_.compare_exchange_strong(turn, 0)) {
+      pass_lead();
+    }
     quiet_ticks = turn == 0 ? quiet_ticks + 1 : 0;
     seen = turn;
     if (quiet_ticks < kQuietTicksMax) continue;

@@ -4,7 +4,8 @@
 // wakes one of them, and waking is what a small request costs most.
 // Flow:    one thread leads: it reads a request and, if that is quick to answer, answers it before
 //          it reads the next one; so a stream of small requests is served by a thread that never
-//          sleeps. Before a request that may take long it passes the lead on. A watcher takes the
+//          sleeps. Before a request that may take long it passes the lead on, unless
+//          enough threads work already. A watcher takes the
 //          lead from a leader that is stuck in a quick one (a lock, a disk), so none waits for it
 //          longer than two ticks. (Leader/Followers, Schmidt et al. 2000.)
 // Spinning: a leader whose last wait was short looks for the next request for some microseconds
@@ -70,7 +71,8 @@ class RequestLoop {
 
   fuse_session* const session_;
   const unsigned quick_max_;  // threads that answer quick requests at the same time
-  std::atomic<unsigned> answering_{0};
+  const unsigned busy_max_;   // threads that answer whatever, if they do not wait for anything
+  std::atomic<unsigned> answering_{0};  // of those that do not lead
 
   // The leader's request under way, by a number that is never used again; 0: none, or the lead was
   // taken from it.

