@@ -72,6 +72,9 @@ class PackStore final : public BlockStore {
   [[nodiscard]] Result<std::optional<BlockLocation>> find_location(const BlockId& id);
   [[nodiscard]] Result<PackId> pack_id_of(PackNumber number);
   [[nodiscard]] Result<BlockData> load(const BlockId& id);
+  [[nodiscard]] Result<BlockData> load_from(const BlockId& id, const BlockLocation& location);
+  [[nodiscard]] Result<BlockData> load_group(const BlockId& id, const BlockLocation& location,
+                                             File& file, const PackId& pack);
   void mark_damaged(const BlockId& id);
 
   // Writing.
