@@ -48,7 +48,12 @@ Result<bool> PackStore::is_stored(const BlockId& id) {
     }
     if (damaged_.contains(id)) return false;
   }
+  ReadLock lock(collect_mu_);
   TRY_ASSIGN(auto location, index_->lookup(id));
+  if (location && collecting_) {
+    MutexLock found_lock(found_mu_);
+    found_.insert(id);
+  }
   return location.has_value();
 }
 
