@@ -48,7 +48,8 @@ struct PackRow {
   PackId id{};
   std::uint64_t length = 0;  // bytes that were published; with the footer when sealed
   bool sealed = false;
-  bool gone = false;  // no entry is in it, its file is being removed
+  bool gone = false;       // no entry is in it, its file is being removed
+  bool leftovers = false;  // some of its blocks were copied elsewhere: frames may have no entry
   friend bool operator==(const PackRow&, const PackRow&) = default;
 };
 

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint32_t kSealedFlag = 1;
 constexpr std::uint32_t kGoneFlag = 2;
+constexpr std::uint32_t kLeftoversFlag = 4;
 
 }  // namespace
 
@@ -69,7 +70,9 @@ Bytes encode_pack_number(PackNumber number) {
 Bytes encode_pack_row(const PackRow& row) {
   Encoder out;
   out.bytes({reinterpret_cast<const char*>(row.id.data()), row.id.size()});
-  out.u64(row.length).u32((row.sealed ? kSealedFlag : 0U) | (row.gone ? kGoneFlag : 0U));
+  out.u64(row.length)
+      .u32((row.sealed ? kSealedFlag : 0U) | (row.gone ? kGoneFlag : 0U) |
+           (row.leftovers ? kLeftoversFlag : 0U));
   return std::move(out).take();
 }
 
@@ -84,6 +87,7 @@ std::optional<PackRow> decode_pack_row(ByteView key, ByteView raw) {
   const std::uint32_t flags = in.u32();
   row.sealed = (flags & kSealedFlag) != 0;
   row.gone = (flags & kGoneFlag) != 0;
+  row.leftovers = (flags & kLeftoversFlag) != 0;
   return row;
 }
 

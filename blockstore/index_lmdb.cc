@@ -359,8 +359,9 @@ int LmdbIndex::apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotal
 int LmdbIndex::raise_version(MDB_txn* txn, const IndexCommit& change) {
   const bool groups = std::ranges::any_of(
       change.entries, [](const IndexEntry& entry) { return entry.location.in_group(); });
-  const bool gone = std::ranges::any_of(change.packs, &PackRow::gone);
-  if (!groups && !gone && change.moves.empty()) return 0;
+  const bool marked = std::ranges::any_of(
+      change.packs, [](const PackRow& row) { return row.gone || row.leftovers; });
+  if (!groups && !marked && change.moves.empty()) return 0;
   Encoder version;
   version.u32(kIndexVersion);
   return put(txn, tables_.meta, kVersionKey, version.view());

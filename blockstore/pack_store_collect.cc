@@ -185,7 +185,7 @@ Status PackStore::Collection::select(const std::vector<PackRow>& packs) {
 }
 
 Result<bool> PackStore::Collection::is_wanted(const Usage& usage) {
-  if (usage.has_ungrouped || !usage.has_live) return true;
+  if (usage.has_ungrouped || !usage.has_live || usage.row.leftovers) return true;
   TRY_ASSIGN(auto file, store_.files_.open(usage.row.id));
   const auto footer = read_footer(*file, usage.row.id);
   if (!footer) return false;  // verify names it
@@ -347,9 +347,10 @@ Status PackStore::Collection::switch_over(Step& step, GroupWriter& writer) {
 
 Status PackStore::Collection::commit_switch(Step& step, IndexCommit& change) {
   for (const PackRow& row : wanted_) {
-    if (!step.packs.contains(row.number) || step.stay.contains(row.number)) continue;
+    if (!step.packs.contains(row.number)) continue;
     change.packs.push_back(row);
-    change.packs.back().gone = true;
+    (step.stay.contains(row.number) ? change.packs.back().leftovers : change.packs.back().gone) =
+        true;
   }
   if (change.packs.empty()) return ok();
   TRY(store_.index_->commit(change));

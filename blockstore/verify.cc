@@ -42,8 +42,8 @@ class Verifier {
     damage_.push_back({path_of(row), offset, size, std::nullopt, std::move(what)});
   }
   Status check_pack(Pack& pack);
-  // Whether the pack is in the index now, and not marked as gone.
-  Result<bool> is_listed(PackNumber number);
+  // The pack as the index lists it now, unless it is marked as gone.
+  Result<std::optional<PackRow>> row_now(PackNumber number);
   Status scan_pack(Pack& pack, File& file);
   Status check_unknown(const std::vector<PackId>& found, const std::vector<PackRow>& rows);
   Status check_entries();
@@ -130,9 +130,9 @@ class Verifier::Visitor final : public FrameVisitor {
       verifier_.add(pack_.row, here.offset, kFrameHeaderSize + here.stored_size, what);
     };
     if (!location) {
-      // Unless its pack is being removed, with what nobody wants any more.
-      TRY_ASSIGN(bool still_there, verifier_.is_listed(pack_.row.number));
-      if (still_there) add_here("the index does not know this block: rebuild it");
+      // Nobody wants it any more, where the pack is being removed or was to be.
+      TRY_ASSIGN(auto now, verifier_.row_now(pack_.row.number));
+      if (now && !now->leftovers) add_here("the index does not know this block: rebuild it");
       return ok();
     }
     // Elsewhere: a block that was stored again because this copy could not be read once, or moved.
@@ -191,8 +191,8 @@ Status Verifier::check_pack(Pack& pack) {
   auto file = io_.open(path_of(pack.row), OpenMode::kRead);
   if (!file) {
     const bool gone = file.error().sys_errno == ENOENT;
-    TRY_ASSIGN(bool still_listed, is_listed(pack.row.number));
-    if (gone && !still_listed) return ok();  // removed since the index was read
+    TRY_ASSIGN(auto now, row_now(pack.row.number));
+    if (gone && !now) return ok();  // removed since the index was read
     pack.gaps.push_back({0, pack.row.length, gone ? "the pack is gone" : file.error().to_string()});
     return ok();
   }
@@ -202,10 +202,10 @@ Status Verifier::check_pack(Pack& pack) {
   return scan_pack(pack, **file);
 }
 
-Result<bool> Verifier::is_listed(PackNumber number) {
+Result<std::optional<PackRow>> Verifier::row_now(PackNumber number) {
   TRY_ASSIGN(auto rows, index_.packs());
   const auto row = std::ranges::find(rows, number, &PackRow::number);
-  return row != rows.end() && !row->gone;
+  return row == rows.end() || row->gone ? std::nullopt : std::optional(*row);
 }
 
 Status Verifier::scan_pack(Pack& pack, File& file) {
