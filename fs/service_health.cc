@@ -176,10 +176,11 @@ Result<Reply> run_verify(const Call& call) {
 
 Result<Reply> run_gc(const Call& call) {
   CollectOptions options;
+  constexpr std::uint64_t kLevelMax = 22;
   const auto standard = static_cast<std::uint64_t>(options.compact.zstd_level);
   TRY_ASSIGN(std::uint64_t level, call.number("level", standard));
-  if (level < 1 || level > standard) {
-    return fail(Errc::kBadRequest, 0, "gc: the level is 1 to 19", std::to_string(level));
+  if (level < 1 || level > kLevelMax) {
+    return fail(Errc::kBadRequest, 0, "gc: the level is 1 to 22", std::to_string(level));
   }
   options.compact.zstd_level = static_cast<int>(level);
   options.compact.progress = [&](std::uint64_t done, std::uint64_t total) {

@@ -167,8 +167,8 @@ void add_gc(CLI::App& app, Context& context) {
   auto target = std::make_shared<std::string>();
   auto level = std::make_shared<int>(19);
   command->add_option("TARGET", *target, "a store or a mounted directory")->required();
-  command->add_option("--level", *level, "how hard to compress: 1 (fast) to 19 (small)")
-      ->check(CLI::Range(1, 19));
+  command->add_option("--level", *level, "how hard to compress: 1 (fast) to 22 (small)")
+      ->check(CLI::Range(1, 22));
   command->footer(
       "Every snapshot stays, and programs go on meanwhile. Needs room on the disk for what is "
       "packed anew.");
