@@ -276,6 +276,8 @@ void Verifier::check_entry(const IndexEntry& entry, const std::vector<PackRow>& 
   PackRow unknown;
   const PackRow& row = found == packs_.end() ? unknown : found->second.row;
   auto lost = [&](std::string what) {
+    const auto where_now = index_.lookup(entry.id);
+    if (where_now && *where_now != at) return;  // moved, or dropped, since it was read
     add(row, at.offset, end - at.offset, std::move(what));
     damage_.back().block = entry.id;
   };
