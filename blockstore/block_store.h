@@ -77,8 +77,8 @@ struct LiveBlock {
 };
 
 struct CompactOptions {
-  int zstd_level = 19;
-  std::uint64_t data_group_bytes = 6 * kMiB;    // plain bytes of a group of data blocks
+  int zstd_level = 22;
+  std::uint64_t data_group_bytes = 4 * kMiB;    // plain bytes of a group of data blocks
   std::uint64_t node_group_bytes = 256 * kKiB;  // small, as a lookup reads single nodes
   std::uint64_t step_bytes = 4 * kGiB;          // of packs that are rewritten at once
   unsigned dead_percent = 10;  // a pack of which more is dead is rewritten to get it back

@@ -165,7 +165,7 @@ void add_verify(CLI::App& app, Context& context) {
 void add_gc(CLI::App& app, Context& context) {
   auto* command = app.add_subcommand("gc", "give back what nothing names any more; pack the rest");
   auto target = std::make_shared<std::string>();
-  auto level = std::make_shared<int>(19);
+  auto level = std::make_shared<int>(22);
   command->add_option("TARGET", *target, "a store or a mounted directory")->required();
   command->add_option("--level", *level, "how hard to compress: 1 (fast) to 22 (small)")
       ->check(CLI::Range(1, 22));
