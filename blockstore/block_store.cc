@@ -63,12 +63,17 @@ Status PackStore::recover() {
   for (const PackRow& row : rows) {
     next_number_ = std::max(next_number_, row.number + 1);
     known.insert(pack_file_name(row.id));
+    if (row.gone) continue;
     if (!row.sealed) TRY(continue_unsealed(row));
     WriteLock lock(mu_);
     packs_[row.number] = row;
   }
   for (const PackId& id : found) {
     if (!known.contains(pack_file_name(id))) TRY(clear_unknown(id));
+  }
+  std::erase_if(rows, [](const PackRow& row) { return !row.gone; });
+  if (Status removed = remove_gone(rows); !removed) {
+    log_warning("a pack that is not needed could not be removed: {}", removed.error().to_string());
   }
   return ok();
 }
@@ -108,6 +113,8 @@ PackStore::~PackStore() {
 
 Status PackStore::close() {
   read_ahead_.stop();
+  closing_ = true;
+  MutexLock collect_lock(collect_run_mu_);
   MutexLock publish_lock(publish_mu_);
   MutexLock write_lock(write_mu_);
   if (closed_) return ok();

@@ -70,6 +70,36 @@ struct RebuildReport {
   bool head_found = false;
 };
 
+// A block that must stay, and its place among those of its kind: neighbours are laid side by side.
+struct LiveBlock {
+  BlockId id;
+  std::uint32_t order = 0;
+};
+
+struct CompactOptions {
+  int zstd_level = 22;
+  std::uint64_t data_group_bytes = 4 * kMiB;    // plain bytes of a group of data blocks
+  std::uint64_t node_group_bytes = 256 * kKiB;  // small, as a lookup reads single nodes
+  std::uint64_t step_bytes = 4 * kGiB;          // of packs that are rewritten at once
+  unsigned dead_percent = 10;  // a pack of which more is dead is rewritten to get it back
+  unsigned threads = 2;
+  bool low_priority = true;          // of the threads that compress
+  std::function<bool()> keep_going;  // asked for each block; false ends it with what is done
+  std::function<void(std::uint64_t, std::uint64_t)> progress;  // bytes of packs: done, in all
+};
+
+struct CompactReport {
+  std::uint64_t packs_before = 0;
+  std::uint64_t packs_after = 0;
+  std::uint64_t packs_removed = 0;
+  std::uint64_t bytes_before = 0;  // of all packs
+  std::uint64_t bytes_after = 0;
+  std::uint64_t blocks_dropped = 0;
+  std::uint64_t blocks_moved = 0;
+  bool stopped = false;        // by keep_going
+  std::vector<Damage> damage;  // blocks that are not what their ids say: left where they are
+};
+
 class BlockStore : public Blocks {
  public:
   // Makes packs/ and index/ in `directory`, which must exist. The head is empty.
@@ -101,6 +131,21 @@ class BlockStore : public Blocks {
   // returned; an Error means that verify itself could not go on.
   [[nodiscard]] virtual Result<std::vector<Damage>> verify(const VerifyOptions& options) = 0;
   [[nodiscard]] virtual Result<BlockStoreStats> stats() = 0;
+
+  // Collecting: begin_collect(), find out what is live, collect() once or more, end_collect().
+  // From begin_collect() on every block that put() stores, or finds stored, is live as well; it is
+  // called while no commit is being put together. All that is in packs then may be rewritten.
+  [[nodiscard]] virtual Status begin_collect() {
+    return fail(Errc::kUnsupported, 0, "collect: not in this kind of store");
+  }
+  // Rewrites the packs that hold live blocks which are not in groups yet, or too much that is dead:
+  // live blocks go into groups of new packs, in their order; the old packs are removed. `live` is
+  // sorted by id. Beside puts, gets and publishes. A power cut leaves the old packs or the new.
+  [[nodiscard]] virtual Result<CompactReport> collect(std::span<const LiveBlock>,
+                                                      const CompactOptions&) {
+    return fail(Errc::kUnsupported, 0, "collect: not in this kind of store");
+  }
+  virtual void end_collect() {}
   // Closes packs and index, reporting errors. Unpublished blocks are dropped.
   [[nodiscard]] virtual Status close() = 0;
 };

@@ -5,7 +5,10 @@
 
 #include <zstd.h>
 
+#include <algorithm>
+#include <bit>
 #include <memory>
+#include <utility>
 
 namespace amberfs {
 namespace {
@@ -45,20 +48,50 @@ Result<Bytes> decode_zstd(ByteView stored, std::size_t plain_size) {
   return plain;
 }
 
+// What a window must be to hold all of the bytes; within what zstd accepts.
+int window_log_for(std::size_t size) {
+  return std::clamp(static_cast<int>(std::bit_width(size)), 10, 27);
+}
+
+// One byte less than the plain size: zstd gives up by itself on what would not shrink. An error
+// (no room, no memory) loses only the saving.
+template <class Compress>
+Encoded encode_with(ByteView plain, Bytes& buffer, const Compress& compress) {
+  std::size_t got = 0;
+  buffer.resize_and_overwrite(plain.size() - 1, [&](char* target, std::size_t size) {
+    got = compress(target, size);
+    return ZSTD_isError(got) != 0 ? 0 : got;
+  });
+  if (ZSTD_isError(got) != 0) return {Codec::kRaw, plain};
+  return {Codec::kZstd, buffer};
+}
+
 }  // namespace
 
 Encoded encode_block(ByteView plain, int level, Bytes& buffer) {
   ZSTD_CCtx* context = level == 0 || plain.size() < 2 ? nullptr : compressor();
   if (context == nullptr) return {Codec::kRaw, plain};
-  // One byte less than the plain size: zstd gives up by itself on what would not shrink.
-  std::size_t got = 0;
-  buffer.resize_and_overwrite(plain.size() - 1, [&](char* target, std::size_t size) {
-    got = ZSTD_compressCCtx(context, target, size, plain.data(), plain.size(), level);
-    return ZSTD_isError(got) != 0 ? 0 : got;
+  return encode_with(plain, buffer, [&](char* target, std::size_t size) {
+    return ZSTD_compressCCtx(context, target, size, plain.data(), plain.size(), level);
   });
-  // An error here (no room, no memory) loses only the saving.
-  if (ZSTD_isError(got) != 0) return {Codec::kRaw, plain};
-  return {Codec::kZstd, buffer};
+}
+
+Encoded encode_long(ByteView plain, int level, Bytes& buffer) {
+  if (level == 0 || plain.size() < 2) return {Codec::kRaw, plain};
+  const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
+  if (!context) return {Codec::kRaw, plain};
+  const std::pair<ZSTD_cParameter, int> parameters[] = {
+      {ZSTD_c_compressionLevel, level},
+      {ZSTD_c_enableLongDistanceMatching, 1},
+      {ZSTD_c_windowLog, window_log_for(plain.size())}};
+  for (const auto& [parameter, value] : parameters) {
+    if (ZSTD_isError(ZSTD_CCtx_setParameter(context.get(), parameter, value)) != 0) {
+      return encode_block(plain, level, buffer);
+    }
+  }
+  return encode_with(plain, buffer, [&](char* target, std::size_t size) {
+    return ZSTD_compress2(context.get(), target, size, plain.data(), plain.size());
+  });
 }
 
 Result<Bytes> decode_block(Codec codec, ByteView stored, std::uint64_t plain_size) {

@@ -26,6 +26,10 @@ struct Encoded {
 // Compresses at `level` (0: stores raw). What does not shrink is stored raw, without a copy.
 [[nodiscard]] Encoded encode_block(ByteView plain, int level, Bytes& buffer);
 
+// The same for bytes that will be read seldom: finds what repeats anywhere in them. Slow, and takes
+// some hundred MiB at high levels, which are given back on return.
+[[nodiscard]] Encoded encode_long(ByteView plain, int level, Bytes& buffer);
+
 // `plain_size` is what the frame declares; more than Blocks::kBlockSizeMax is refused before
 // anything is allocated.
 [[nodiscard]] Result<Bytes> decode_block(Codec codec, ByteView stored, std::uint64_t plain_size);

@@ -18,7 +18,7 @@ std::uint64_t frame_checksum(const PackId& pack, ByteView header, ByteView store
 
 bool known_type(std::uint8_t type) {
   return type >= static_cast<std::uint8_t>(FrameType::kData) &&
-         type <= static_cast<std::uint8_t>(FrameType::kHead);
+         type <= static_cast<std::uint8_t>(FrameType::kGroup);
 }
 
 }  // namespace

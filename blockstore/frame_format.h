@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frame: one block, or one published head, as it stands in a pack: a header, then the stored bytes.
-// Flow:    put: codec → encode_frame_header → pack_writer; get: pack_reader → check_frame → codec.
-// Threads: free functions on values, safe everywhere.
-// Errors:  kCorrupt, saying what of the frame does not hold.
-// Format:  docs/FORMAT.md#pack. The checksum covers the id of the pack as well, so that a frame
+// Frame: one block, a group of blocks, or one published head, as it stands in a pack: a header,
+// then the stored bytes. Flow:    put: codec → encode_frame_header → pack_writer; get: pack_reader
+// → check_frame → codec. Threads: free functions on values, safe everywhere. Errors:  kCorrupt,
+// saying what of the frame does not hold. Format:  docs/FORMAT.md#pack. The checksum covers the id
+// of the pack as well, so that a frame
 //          inside the bytes of a stored block, or one that landed in the wrong pack, is not valid.
 #pragma once
 
@@ -16,10 +16,14 @@ namespace amberfs {
 
 using PackId = std::array<std::uint8_t, 16>;
 
-// On disk, never renumber. A block's type is its BlockKind.
-enum class FrameType : std::uint8_t { kData = 1, kNode = 2, kHead = 3 };
+// On disk, never renumber. A block's type is its BlockKind. A group: blockstore/group_format.h.
+enum class FrameType : std::uint8_t { kData = 1, kNode = 2, kHead = 3, kGroup = 4 };
 static_assert(static_cast<int>(FrameType::kData) == static_cast<int>(BlockKind::kData));
 static_assert(static_cast<int>(FrameType::kNode) == static_cast<int>(BlockKind::kNode));
+
+[[nodiscard]] constexpr bool is_block(FrameType type) {
+  return type == FrameType::kData || type == FrameType::kNode;
+}
 
 struct FrameHeader {
   FrameType type = FrameType::kData;
@@ -27,7 +31,7 @@ struct FrameHeader {
   std::uint16_t flags = 0;  // none is known yet: encryption, dictionaries, several chunks a frame
   std::uint32_t stored_size = 0;
   std::uint32_t plain_size = 0;
-  BlockId id;  // hash of the plain bytes, also for heads
+  BlockId id;  // hash of the plain bytes, also for heads and groups
   friend bool operator==(const FrameHeader&, const FrameHeader&) = default;
 };
 

@@ -30,6 +30,11 @@ struct BlockLocation {
   std::uint32_t plain_size = 0;
   BlockKind kind = BlockKind::kData;
   Codec codec = Codec::kRaw;
+  // Of a block in a group: offset and stored_size are the group's frame, and the block's bytes
+  // begin here in the group's plain bytes, of which there are group_size. 0: a frame of its own.
+  std::uint32_t group_offset = 0;
+  std::uint32_t group_size = 0;
+  [[nodiscard]] bool in_group() const { return group_size != 0; }
   friend bool operator==(const BlockLocation&, const BlockLocation&) = default;
 };
 
@@ -43,6 +48,8 @@ struct PackRow {
   PackId id{};
   std::uint64_t length = 0;  // bytes that were published; with the footer when sealed
   bool sealed = false;
+  bool gone = false;       // no entry is in it, its file is being removed
+  bool leftovers = false;  // some of its blocks were copied elsewhere: frames may have no entry
   friend bool operator==(const PackRow&, const PackRow&) = default;
 };
 
@@ -53,11 +60,20 @@ struct IndexTotals {
   friend bool operator==(const IndexTotals&, const IndexTotals&) = default;
 };
 
+// A block that was copied elsewhere.
+struct IndexMove {
+  BlockId id;
+  BlockLocation from;
+  BlockLocation to;
+};
+
 // What one transaction changes.
 struct IndexCommit {
   std::vector<IndexEntry> entries;     // added, or moved to another place
   std::vector<PackRow> packs;          // added or changed
   std::vector<PackNumber> packs_gone;  // of which no entry is left
+  std::vector<IndexMove> moves;        // of those that are where `from` says when it is committed
+  std::vector<BlockId> dropped;        // those that lie in a pack that this commit marks as gone
   std::optional<HeadRecord> head;
 };
 
@@ -75,7 +91,9 @@ class Index {
   [[nodiscard]] virtual Status close() = 0;
 };
 
-constexpr std::uint32_t kIndexVersion = 1;
+// An index is of the newer version from its first group or pack marked as gone on.
+constexpr std::uint32_t kIndexVersionPlain = 1;
+constexpr std::uint32_t kIndexVersion = 2;  // the newest that is known
 constexpr std::string_view kIndexDirectory = "index";
 constexpr std::string_view kIndexFile = "index/data.mdb";
 

@@ -4,6 +4,13 @@
 #include "blockstore/base/coding.h"
 
 namespace amberfs {
+namespace {
+
+constexpr std::uint32_t kSealedFlag = 1;
+constexpr std::uint32_t kGoneFlag = 2;
+constexpr std::uint32_t kLeftoversFlag = 4;
+
+}  // namespace
 
 Bytes encode_location(const BlockLocation& location) {
   Encoder out;
@@ -14,8 +21,20 @@ Bytes encode_location(const BlockLocation& location) {
       .u8(static_cast<std::uint8_t>(location.kind))
       .u8(static_cast<std::uint8_t>(location.codec))
       .u16(0);
+  if (location.in_group()) out.u32(location.group_offset).u32(location.group_size);
   return std::move(out).take();
 }
+
+namespace {
+
+// Where a block lies in its group is checked before anybody allocates or cuts by it.
+bool lies_in_its_group(const BlockLocation& location) {
+  return location.in_group() && location.group_size <= Blocks::kBlockSizeMax &&
+         location.group_offset <= location.group_size &&
+         location.plain_size <= location.group_size - location.group_offset;
+}
+
+}  // namespace
 
 std::optional<BlockLocation> decode_location(ByteView raw) {
   Decoder in(raw);
@@ -27,6 +46,12 @@ std::optional<BlockLocation> decode_location(ByteView raw) {
   const std::uint8_t kind = in.u8();
   location.codec = Codec{in.u8()};
   (void)in.u16();
+  const bool grouped = raw.size() == kGroupedLocationSize;
+  if (grouped) {
+    location.group_offset = in.u32();
+    location.group_size = in.u32();
+    if (!lies_in_its_group(location)) return std::nullopt;
+  }
   // The sizes bound what a reader allocates.
   if (!in.done() || kind < 1 || kind > 2 || location.stored_size > Blocks::kBlockSizeMax ||
       location.plain_size > Blocks::kBlockSizeMax) {
@@ -45,7 +70,9 @@ Bytes encode_pack_number(PackNumber number) {
 Bytes encode_pack_row(const PackRow& row) {
   Encoder out;
   out.bytes({reinterpret_cast<const char*>(row.id.data()), row.id.size()});
-  out.u64(row.length).u32(row.sealed ? 1 : 0);
+  out.u64(row.length)
+      .u32((row.sealed ? kSealedFlag : 0U) | (row.gone ? kGoneFlag : 0U) |
+           (row.leftovers ? kLeftoversFlag : 0U));
   return std::move(out).take();
 }
 
@@ -57,7 +84,10 @@ std::optional<PackRow> decode_pack_row(ByteView key, ByteView raw) {
   const ByteView id = in.bytes(row.id.size());
   std::memcpy(row.id.data(), id.data(), id.size());
   row.length = in.u64();
-  row.sealed = (in.u32() & 1) != 0;
+  const std::uint32_t flags = in.u32();
+  row.sealed = (flags & kSealedFlag) != 0;
+  row.gone = (flags & kGoneFlag) != 0;
+  row.leftovers = (flags & kLeftoversFlag) != 0;
   return row;
 }
 

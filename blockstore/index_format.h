@@ -9,7 +9,8 @@
 
 namespace amberfs {
 
-constexpr std::size_t kLocationSize = 24;
+constexpr std::size_t kLocationSize = 24;         // of a frame of its own
+constexpr std::size_t kGroupedLocationSize = 32;  // of a block in a group
 constexpr std::size_t kPackRowSize = 28;
 
 [[nodiscard]] Bytes encode_location(const BlockLocation& location);

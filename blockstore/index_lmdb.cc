@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 namespace amberfs {
@@ -77,7 +78,12 @@ class LmdbIndex final : public Index {
 
   int try_commit(const IndexCommit& change) REQUIRES_SHARED(growing_);
   int apply(MDB_txn* txn, const IndexCommit& change);
-  int apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries);
+  int apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries, IndexTotals& totals);
+  int apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotals& totals);
+  int apply_packs(MDB_txn* txn, const IndexCommit& change);
+  int read_totals(MDB_txn* txn, IndexTotals& totals);
+  // What an older program would not understand makes the index one that it refuses.
+  int raise_version(MDB_txn* txn, const IndexCommit& change);
   int put(MDB_txn* txn, MDB_dbi table, ByteView key, ByteView value);
   int grow();
 
@@ -127,7 +133,7 @@ Status LmdbIndex::start(bool create) {
   TRY(open_tables(txn.get(), create));
   if (create) {
     Encoder version;
-    version.u32(kIndexVersion);
+    version.u32(kIndexVersionPlain);
     if (int rc = put(txn.get(), tables_.meta, kVersionKey, version.view()); rc != 0) {
       return failure(rc, "write index version");
     }
@@ -175,7 +181,7 @@ Status LmdbIndex::check_version(MDB_txn* txn) {
   if (version > kIndexVersion) {
     return fail(Errc::kNewerFormat, 0, "open index of version " + std::to_string(version), path_);
   }
-  return version == kIndexVersion ? ok() : damaged("read index version");
+  return version >= kIndexVersionPlain ? ok() : damaged("read index version");
 }
 
 // Empty when there is no such record. Valid as long as the transaction.
@@ -288,13 +294,17 @@ void count_out(IndexTotals& totals, const BlockLocation& location) {
   bytes -= location.plain_size;
 }
 
-int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries) {
+int LmdbIndex::read_totals(MDB_txn* txn, IndexTotals& totals) {
   MDB_val key = to_val(kTotalsKey);
   MDB_val value{};
-  IndexTotals totals;
   const int found = mdb_get(txn, tables_.meta, &key, &value);
   if (found != 0 && found != MDB_NOTFOUND) return found;
   if (found == 0) totals = decode_totals(to_view(value)).value_or(IndexTotals{});
+  return 0;
+}
+
+int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entries,
+                             IndexTotals& totals) {
   // In order of id: neighbours share pages, so that fewer of them are touched twice.
   std::vector<const IndexEntry*> sorted;
   sorted.reserve(entries.size());
@@ -302,8 +312,8 @@ int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entrie
   std::ranges::sort(sorted, {}, [](const IndexEntry* entry) { return entry->id; });
   for (const IndexEntry* entry : sorted) {
     const Bytes encoded = encode_location(entry->location);
-    key = to_val(entry->id.view());
-    value = to_val(encoded);
+    MDB_val key = to_val(entry->id.view());
+    MDB_val value = to_val(encoded);
     int rc = mdb_put(txn, tables_.blocks, &key, &value, MDB_NOOVERWRITE);
     if (rc == MDB_KEYEXIST) {
       if (auto moved = decode_location(to_view(value))) count_out(totals, *moved);
@@ -312,13 +322,66 @@ int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entrie
     if (rc != 0) return rc;
     count_in(totals, entry->location);
   }
-  return put(txn, tables_.meta, kTotalsKey, encode_totals(totals));
+  return 0;
+}
+
+// A block may have been stored anew since it was looked at: then it stays where it is now.
+int LmdbIndex::apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotals& totals) {
+  for (const IndexMove& move : change.moves) {
+    MDB_val key = to_val(move.id.view());
+    MDB_val value{};
+    const int rc = mdb_get(txn, tables_.blocks, &key, &value);
+    if (rc == MDB_NOTFOUND) continue;
+    if (rc != 0) return rc;
+    if (decode_location(to_view(value)) != move.from) continue;
+    const int moved = put(txn, tables_.blocks, move.id.view(), encode_location(move.to));
+    if (moved != 0) return moved;
+  }
+  std::set<PackNumber> gone;
+  for (const PackRow& row : change.packs) {
+    if (row.gone) gone.insert(row.number);
+  }
+  for (const BlockId& id : change.dropped) {
+    MDB_val key = to_val(id.view());
+    MDB_val value{};
+    int rc = mdb_get(txn, tables_.blocks, &key, &value);
+    if (rc == MDB_NOTFOUND) continue;
+    if (rc != 0) return rc;
+    const auto location = decode_location(to_view(value));
+    if (!location || !gone.contains(location->pack)) continue;
+    rc = mdb_del(txn, tables_.blocks, &key, nullptr);
+    if (rc != 0) return rc;
+    count_out(totals, *location);
+  }
+  return 0;
+}
+
+int LmdbIndex::raise_version(MDB_txn* txn, const IndexCommit& change) {
+  const bool groups = std::ranges::any_of(
+      change.entries, [](const IndexEntry& entry) { return entry.location.in_group(); });
+  const bool marked = std::ranges::any_of(
+      change.packs, [](const PackRow& row) { return row.gone || row.leftovers; });
+  if (!groups && !marked && change.moves.empty()) return 0;
+  Encoder version;
+  version.u32(kIndexVersion);
+  return put(txn, tables_.meta, kVersionKey, version.view());
 }
 
 int LmdbIndex::apply(MDB_txn* txn, const IndexCommit& change) {
-  if (!change.entries.empty()) {
-    if (int rc = apply_entries(txn, change.entries); rc != 0) return rc;
+  if (int rc = raise_version(txn, change); rc != 0) return rc;
+  if (!change.entries.empty() || !change.moves.empty() || !change.dropped.empty()) {
+    IndexTotals totals;
+    if (int rc = read_totals(txn, totals); rc != 0) return rc;
+    if (int rc = apply_entries(txn, change.entries, totals); rc != 0) return rc;
+    if (int rc = apply_collect(txn, change, totals); rc != 0) return rc;
+    if (int rc = put(txn, tables_.meta, kTotalsKey, encode_totals(totals)); rc != 0) return rc;
   }
+  if (int rc = apply_packs(txn, change); rc != 0) return rc;
+  if (!change.head) return 0;
+  return put(txn, tables_.meta, kHeadKey, encode_head(*change.head));
+}
+
+int LmdbIndex::apply_packs(MDB_txn* txn, const IndexCommit& change) {
   for (const PackRow& row : change.packs) {
     int rc = put(txn, tables_.packs, encode_pack_number(row.number), encode_pack_row(row));
     if (rc != 0) return rc;
@@ -329,8 +392,7 @@ int LmdbIndex::apply(MDB_txn* txn, const IndexCommit& change) {
     int rc = mdb_del(txn, tables_.packs, &key, nullptr);
     if (rc != 0 && rc != MDB_NOTFOUND) return rc;
   }
-  if (!change.head) return 0;
-  return put(txn, tables_.meta, kHeadKey, encode_head(*change.head));
+  return 0;
 }
 
 int LmdbIndex::try_commit(const IndexCommit& change) {

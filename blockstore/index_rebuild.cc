@@ -5,6 +5,7 @@
 // another head was appended to it. So a head frame may stand behind bytes that a crash lost only if
 // it is the last one of an unsealed pack. Such a head is taken only when there is no other.
 #include "blockstore/block_store.h"
+#include "blockstore/group_format.h"
 #include "blockstore/index.h"
 #include "blockstore/pack_files.h"
 #include "blockstore/pack_reader.h"
@@ -66,6 +67,7 @@ class Rebuild::Visitor final : public FrameVisitor {
   Status on_frame(const FrameSpot& spot, ByteView stored) override {
     end = spot.offset + frame_size(spot.header);
     if (spot.header.type == FrameType::kHead) return on_head(stored);
+    if (spot.header.type == FrameType::kGroup) return on_group(spot, stored);
     change.entries.push_back({spot.header.id,
                               {.pack = number_,
                                .offset = spot.offset,
@@ -73,10 +75,7 @@ class Rebuild::Visitor final : public FrameVisitor {
                                .plain_size = spot.header.plain_size,
                                .kind = BlockKind{static_cast<std::uint8_t>(spot.header.type)},
                                .codec = spot.header.codec}});
-    if (change.entries.size() < kEntriesAtOnce) return ok();
-    TRY(rebuild_.index_.commit(change));
-    change.entries.clear();
-    return ok();
+    return commit_some();
   }
 
   Status on_gap(const FrameGap& gap) override {
@@ -97,6 +96,32 @@ class Rebuild::Visitor final : public FrameVisitor {
   IndexCommit change;
 
  private:
+  Status on_group(const FrameSpot& spot, ByteView stored) {
+    const FrameHeader& header = spot.header;
+    auto plain = decode_block(header.codec, stored, header.plain_size);
+    auto members = plain ? decode_group(*plain) : fail(std::move(plain).error());
+    if (!members) return on_gap({spot.offset, end, members.error().tried});
+    for (const GroupMember& member : *members) {
+      change.entries.push_back({member.id,
+                                {.pack = number_,
+                                 .offset = spot.offset,
+                                 .stored_size = header.stored_size,
+                                 .plain_size = member.size,
+                                 .kind = member.kind,
+                                 .codec = header.codec,
+                                 .group_offset = member.offset,
+                                 .group_size = header.plain_size}});
+    }
+    return commit_some();
+  }
+
+  Status commit_some() {
+    if (change.entries.size() < kEntriesAtOnce) return ok();
+    TRY(rebuild_.index_.commit(change));
+    change.entries.clear();
+    return ok();
+  }
+
   Status on_head(ByteView stored) {
     auto record = decode_head(stored);
     if (!record) return ok();  // not one that this version writes; its checksum holds, so no damage
@@ -189,7 +214,7 @@ Status Rebuild::take_in(const FoundPack& pack, PackNumber number) {
     add_damage(pack, gap);
     if (!footer) continue;
     for (const FrameSpot& spot : footer->frames) {
-      if (spot.offset == gap.begin && spot.header.type != FrameType::kHead) {
+      if (spot.offset == gap.begin && is_block(spot.header.type)) {
         report_.damage.back().block = spot.header.id;
       }
     }

@@ -46,7 +46,7 @@ FrameSpot decode_entry(Decoder& in) {
 
 Bytes encode_pack_header(const PackHeader& header) {
   Encoder out;
-  out.bytes(kPackMagic).u32(kPackVersion).u32(header.flags).bytes(view_of(header.id));
+  out.bytes(kPackMagic).u32(header.version).u32(header.flags).bytes(view_of(header.id));
   out.i64(header.created_ns).u64(0).u64(0);
   const std::uint64_t checksum = xxh3(out.view());
   out.u64(checksum);
@@ -58,8 +58,8 @@ Result<PackHeader> decode_pack_header(ByteView raw) {
   raw = raw.substr(0, kPackHeaderSize);
   Decoder in(raw);
   const ByteView magic = in.bytes(kPackMagic.size());
-  const std::uint32_t version = in.u32();
   PackHeader header;
+  header.version = in.u32();
   header.flags = in.u32();
   const ByteView id = in.bytes(header.id.size());
   std::memcpy(header.id.data(), id.data(), id.size());
@@ -70,10 +70,10 @@ Result<PackHeader> decode_pack_header(ByteView raw) {
   if (checksum != xxh3(raw.substr(0, kPackHeaderSize - kChecksumSize))) {
     return fail(Errc::kCorrupt, 0, "pack header checksum does not match");
   }
-  if (version > kPackVersion) {
-    return fail(Errc::kNewerFormat, 0, "pack has version " + std::to_string(version));
+  if (header.version > kPackVersion) {
+    return fail(Errc::kNewerFormat, 0, "pack has version " + std::to_string(header.version));
   }
-  if (version == 0) return fail(Errc::kCorrupt, 0, "pack has version 0");
+  if (header.version == 0) return fail(Errc::kCorrupt, 0, "pack has version 0");
   return header;
 }
 

@@ -16,13 +16,18 @@ namespace amberfs {
 
 constexpr ByteView kPackMagic{"AMBRPACK", 8};
 constexpr ByteView kTrailerMagic{"AMBRSEAL", 8};
-constexpr std::uint32_t kPackVersion = 1;
+// The version a pack is made with: only what may hold groups needs the newer one, so that an older
+// program reads and continues the others.
+constexpr std::uint32_t kPackVersionPlain = 1;
+constexpr std::uint32_t kPackVersionGroups = 2;
+constexpr std::uint32_t kPackVersion = kPackVersionGroups;  // the newest that is known
 constexpr std::size_t kPackHeaderSize = 64;
 constexpr std::size_t kFooterEntrySize = 52;
 constexpr std::size_t kTrailerSize = 40;
 
 struct PackHeader {
   PackId id{};
+  std::uint32_t version = kPackVersionPlain;
   std::uint32_t flags = 0;  // none is known yet
   std::int64_t created_ns = 0;
   friend bool operator==(const PackHeader&, const PackHeader&) = default;

@@ -25,6 +25,30 @@ Result<Bytes> read_range(File& file, std::uint64_t offset, std::size_t size) {
   return bytes;
 }
 
+// The plain bytes of a frame; `expected` says whether its header is the one that was looked for.
+template <class Expected>
+Result<Bytes> read_frame(File& file, const PackId& id, const FrameSpot& spot,
+                         const Expected& expected) {
+  TRY_ASSIGN(Bytes raw, read_range(file, spot.offset, frame_size(spot.header)));
+  auto header = decode_frame_header(raw);
+  if (!header) return at_offset(std::move(header).error(), file, spot.offset);
+  const ByteView stored = ByteView(raw).substr(kFrameHeaderSize);
+  if (header->stored_size != stored.size() || !expected(*header)) {
+    return at_offset({Errc::kCorrupt, 0, "frame is not the one the index names", {}}, file,
+                     spot.offset);
+  }
+  if (Status checked = check_frame(id, raw, stored); !checked) {
+    return at_offset(std::move(checked).error(), file, spot.offset);
+  }
+  if (header->codec == Codec::kRaw && header->plain_size == stored.size()) {
+    raw.erase(0, kFrameHeaderSize);  // moves the bytes in place of a second allocation
+    return raw;
+  }
+  auto plain = decode_block(header->codec, stored, header->plain_size);
+  if (!plain) return at_offset(std::move(plain).error(), file, spot.offset);
+  return plain;
+}
+
 }  // namespace
 
 Result<PackHeader> read_pack_header(File& file) {
@@ -59,24 +83,16 @@ Result<Footer> read_footer(File& file, const PackId& id) {
 }
 
 Result<Bytes> read_block(File& file, const PackId& id, const FrameSpot& spot) {
-  TRY_ASSIGN(Bytes raw, read_range(file, spot.offset, frame_size(spot.header)));
-  auto header = decode_frame_header(raw);
-  if (!header) return at_offset(std::move(header).error(), file, spot.offset);
-  const ByteView stored = ByteView(raw).substr(kFrameHeaderSize);
-  if (header->stored_size != stored.size() || header->id != spot.header.id) {
-    return at_offset({Errc::kCorrupt, 0, "frame is not the one the index names", {}}, file,
-                     spot.offset);
-  }
-  if (Status checked = check_frame(id, raw, stored); !checked) {
-    return at_offset(std::move(checked).error(), file, spot.offset);
-  }
-  if (header->codec == Codec::kRaw && header->plain_size == stored.size()) {
-    raw.erase(0, kFrameHeaderSize);  // moves the bytes in place of a second allocation
-    return raw;
-  }
-  auto plain = decode_block(header->codec, stored, header->plain_size);
-  if (!plain) return at_offset(std::move(plain).error(), file, spot.offset);
-  return plain;
+  return read_frame(file, id, spot,
+                    [&](const FrameHeader& header) { return header.id == spot.header.id; });
+}
+
+Result<Bytes> read_group(File& file, const PackId& id, std::uint64_t offset,
+                         std::uint32_t stored_size) {
+  FrameSpot spot{offset, {}};
+  spot.header.stored_size = stored_size;
+  return read_frame(file, id, spot,
+                    [](const FrameHeader& header) { return header.type == FrameType::kGroup; });
 }
 
 }  // namespace amberfs

@@ -27,4 +27,8 @@ struct Footer {
 // is whole and is this block; the hash of the plain bytes is not computed.
 [[nodiscard]] Result<Bytes> read_block(File& file, const PackId& id, const FrameSpot& spot);
 
+// The plain bytes of the group whose frame is at `offset`; likewise. Their table is not looked at.
+[[nodiscard]] Result<Bytes> read_group(File& file, const PackId& id, std::uint64_t offset,
+                                       std::uint32_t stored_size);
+
 }  // namespace amberfs

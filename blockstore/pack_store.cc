@@ -3,6 +3,7 @@
 #include "blockstore/pack_store.h"
 
 #include "blockstore/base/log.h"
+#include "blockstore/group_format.h"
 #include "blockstore/pack_reader.h"
 #include "blockstore/verify.h"
 
@@ -47,7 +48,12 @@ Result<bool> PackStore::is_stored(const BlockId& id) {
     }
     if (damaged_.contains(id)) return false;
   }
+  ReadLock lock(collect_mu_);
   TRY_ASSIGN(auto location, index_->lookup(id));
+  if (location && collecting_) {
+    MutexLock found_lock(found_mu_);
+    found_.insert(id);
+  }
   return location.has_value();
 }
 
@@ -131,24 +137,57 @@ Result<PackId> PackStore::pack_id_of(PackNumber number) {
   return it->second.id;
 }
 
+// A block may be moved to another pack, and its old one removed, behind the look into the index:
+// what cannot be read is looked up again, and is an error where it did not move.
 Result<BlockData> PackStore::load(const BlockId& id) {
   TRY_ASSIGN(auto location, find_location(id));
-  if (!location) return fail(Errc::kBlockMissing, 0, "get block", id.to_hex());
-  TRY_ASSIGN(PackId pack, pack_id_of(location->pack));
-  FrameSpot spot{location->offset, {}};
-  spot.header.stored_size = location->stored_size;
-  spot.header.id = id;
-  auto file = files_.open(pack);
-  Result<Bytes> bytes = fail(Error{});
-  if (file) bytes = read_block(**file, pack, spot);
-  if (!file || !bytes) {
-    Error error = file ? std::move(bytes).error() : std::move(file).error();
-    if (error.code == Errc::kCorrupt || error.code == Errc::kIo) mark_damaged(id);
-    return fail(std::move(error));
+  while (true) {
+    if (!location) return fail(Errc::kBlockMissing, 0, "get block", id.to_hex());
+    auto data = load_from(id, *location);
+    if (data) return data;
+    TRY_ASSIGN(auto now, find_location(id));
+    if (now != location) {
+      location = now;
+      continue;
+    }
+    const Errc code = data.error().code;
+    if (code == Errc::kCorrupt || code == Errc::kIo) mark_damaged(id);
+    return data;
   }
-  auto data = std::make_shared<const Bytes>(*std::move(bytes));
+}
+
+Result<BlockData> PackStore::load_from(const BlockId& id, const BlockLocation& location) {
+  TRY_ASSIGN(PackId pack, pack_id_of(location.pack));
+  TRY_ASSIGN(auto file, files_.open(pack));
+  if (location.in_group()) return load_group(id, location, *file, pack);
+  FrameSpot spot{location.offset, {}};
+  spot.header.stored_size = location.stored_size;
+  spot.header.id = id;
+  TRY_ASSIGN(Bytes bytes, read_block(*file, pack, spot));
+  auto data = std::make_shared<const Bytes>(std::move(bytes));
   cache_.insert(id, data);
   return data;
+}
+
+// Who reads one block of a group will want its neighbours, and they are decoded already.
+Result<BlockData> PackStore::load_group(const BlockId& id, const BlockLocation& location,
+                                        File& file, const PackId& pack) {
+  TRY_ASSIGN(Bytes plain, read_group(file, pack, location.offset, location.stored_size));
+  auto members = decode_group(plain);
+  const std::string object = file.path() + " at " + std::to_string(location.offset);
+  if (!members) return fail(Errc::kCorrupt, 0, members.error().tried, object);
+  BlockData wanted;
+  for (const GroupMember& member : *members) {
+    auto data = std::make_shared<const Bytes>(ByteView(plain).substr(member.offset, member.size));
+    if (member.id == id) {
+      wanted = std::move(data);
+    } else {
+      cache_.insert(member.id, std::move(data));
+    }
+  }
+  if (!wanted) return fail(Errc::kCorrupt, 0, "group does not hold the block", object);
+  cache_.insert(id, wanted);  // last, as what was asked for should stay longest
+  return wanted;
 }
 
 void PackStore::mark_damaged(const BlockId& id) {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // PackStore: BlockStore on packs and an index. See block_store.h for what it promises.
 // Flow:    block_store.cc opens; pack_store.cc puts and gets; pack_store_publish.cc publishes and
-//          recovers from failed writes; verify.cc and index_rebuild.cc look at everything.
+//          recovers from failed writes; pack_store_collect.cc rewrites packs; verify.cc and
+//          index_rebuild.cc look at everything.
 // State:   a block is in pending_ (put, not in a publish yet), then in committing_ (a publish is
 //          making it durable), then in the index. A reader looks in this order, and a block leaves
 //          one place only after it is in the next.
-// Threads: as of BlockStore. Locks, in this order: publish_mu_, write_mu_, mu_.
+// Threads: as of BlockStore. Locks, in this order: collect_run_mu_, publish_mu_, write_mu_,
+//          collect_mu_, mu_, found_mu_.
 // Owns:    the index, the open pack, the cache; borrows Io.
 #pragma once
 
@@ -41,6 +43,10 @@ class PackStore final : public BlockStore {
   void prefetch(std::span<const BlockId> ids) override;
   Result<std::vector<Damage>> verify(const VerifyOptions& options) override;
   Result<BlockStoreStats> stats() override;
+  Status begin_collect() override;
+  Result<CompactReport> collect(std::span<const LiveBlock> live,
+                                const CompactOptions& options) override;
+  void end_collect() override;
   Status close() override;
 
  private:
@@ -59,6 +65,7 @@ class PackStore final : public BlockStore {
     std::uint64_t puts_before = 0;
   };
   using Pending = std::unordered_map<BlockId, BlockLocation>;
+  class Collection;
 
   PackStore(Io& io, const std::string& directory, const BlockStoreOptions& options,
             std::unique_ptr<Index> index);
@@ -67,11 +74,16 @@ class PackStore final : public BlockStore {
   [[nodiscard]] Status recover();
   [[nodiscard]] Status continue_unsealed(const PackRow& row) REQUIRES(write_mu_);
   [[nodiscard]] Status clear_unknown(const PackId& id);
+  // The files of packs that the index marks as gone, then their rows.
+  [[nodiscard]] Status remove_gone(const std::vector<PackRow>& rows);
 
   // Reading.
   [[nodiscard]] Result<std::optional<BlockLocation>> find_location(const BlockId& id);
   [[nodiscard]] Result<PackId> pack_id_of(PackNumber number);
   [[nodiscard]] Result<BlockData> load(const BlockId& id);
+  [[nodiscard]] Result<BlockData> load_from(const BlockId& id, const BlockLocation& location);
+  [[nodiscard]] Result<BlockData> load_group(const BlockId& id, const BlockLocation& location,
+                                             File& file, const PackId& pack);
   void mark_damaged(const BlockId& id);
 
   // Writing.
@@ -80,11 +92,19 @@ class PackStore final : public BlockStore {
   [[nodiscard]] Status ensure_open_pack() REQUIRES(write_mu_);
 
   // Publishing.
-  [[nodiscard]] Result<bool> begin_publish(ByteView head, Publish& publish);
+  // `forced`: also when nothing is new.
+  [[nodiscard]] Status publish_now(ByteView head, bool forced) REQUIRES(publish_mu_);
+  [[nodiscard]] Result<bool> begin_publish(ByteView head, bool forced, Publish& publish);
   [[nodiscard]] Status seal_full_packs(Publish& publish);
   [[nodiscard]] Status append_head(ByteView head, Publish& publish);
   [[nodiscard]] static Status sync_open_pack(Publish& publish);
   void finish_publish(const Publish& publish);
+
+  // Collecting.
+  [[nodiscard]] Status rotate_packs();
+  [[nodiscard]] bool is_worth_sealing(const OpenPack& pack) REQUIRES(write_mu_);
+  [[nodiscard]] bool holds_head(const OpenPack& pack) REQUIRES(write_mu_);
+  [[nodiscard]] Result<OpenPack> make_group_pack();
 
   // After a failed write: what was not published is forgotten, and the packs are left behind.
   enum class CutOff { kNo, kYes };
@@ -121,6 +141,16 @@ class PackStore final : public BlockStore {
   bool publishing_ GUARDED_BY(write_mu_) = false;
   bool head_known_ GUARDED_BY(write_mu_) = true;  // false after a failed index commit
   bool closed_ GUARDED_BY(write_mu_) = false;
+  PackNumber head_pack_ GUARDED_BY(write_mu_) = 0;  // holds the newest head frame; 0: not known
+
+  Mutex collect_run_mu_;  // held while a collection rewrites
+  std::atomic<bool> closing_ = false;
+  // Shared while put() looks whether a block is there; exclusive when blocks are dropped.
+  SharedMutex collect_mu_;
+  bool collecting_ GUARDED_BY(collect_mu_) = false;
+  std::vector<PackRow> collected_ GUARDED_BY(collect_mu_);  // packs that may be rewritten
+  Mutex found_mu_;
+  std::unordered_set<BlockId> found_ GUARDED_BY(found_mu_);  // by put(), since begin_collect()
 
   SharedMutex mu_;
   Pending pending_ GUARDED_BY(mu_);

@@ -11,8 +11,12 @@ namespace amberfs {
 Status PackStore::publish(ByteView head) {
   if (head.size() > kHeadSizeMax) return fail(Errc::kBadRequest, 0, "publish: head too large");
   MutexLock publish_lock(publish_mu_);
+  return publish_now(head, false);
+}
+
+Status PackStore::publish_now(ByteView head, bool forced) {
   Publish publish;
-  TRY_ASSIGN(bool needed, begin_publish(head, publish));
+  TRY_ASSIGN(bool needed, begin_publish(head, forced, publish));
   if (!needed) return ok();
   Status durable = seal_full_packs(publish);
   if (durable) durable = append_head(head, publish);
@@ -31,12 +35,13 @@ Status PackStore::publish(ByteView head) {
 }
 
 // False: there is nothing to publish.
-Result<bool> PackStore::begin_publish(ByteView head, Publish& publish) {
+Result<bool> PackStore::begin_publish(ByteView head, bool forced, Publish& publish) {
   MutexLock write_lock(write_mu_);
   if (closed_) return fail(Errc::kBroken, 0, "publish after close", directory_);
   if (failed_) return fail(*std::exchange(failed_, std::nullopt));
   ReadLock lock(mu_);
-  if (pending_.empty() && full_.empty() && head_known_ && head == published_.head) return false;
+  const bool unchanged = head_known_ && head == published_.head;
+  if (!forced && unchanged && pending_.empty() && full_.empty()) return false;
   publish.puts_before = puts_;
   publishing_ = true;
   return true;
@@ -104,6 +109,7 @@ void PackStore::finish_publish(const Publish& publish) {
   publishing_ = false;
   published_ = *publish.change.head;
   head_known_ = true;
+  head_pack_ = publish.packs.back().pack.number;
   for (const PublishedPack& published : publish.packs) {
     if (!published.sealed) continue;
     // Its bytes were synced: there is nothing left to lose.

@@ -24,8 +24,9 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
 }
 
-Status write_header(Io& io, File& file, const std::string& packs_directory, const PackId& id) {
-  TRY(file.pwrite(encode_pack_header({.id = id, .created_ns = now_ns()}), 0));
+Status write_header(Io& io, File& file, const std::string& packs_directory, const PackId& id,
+                    std::uint32_t version) {
+  TRY(file.pwrite(encode_pack_header({.id = id, .version = version, .created_ns = now_ns()}), 0));
   TRY(file.sync_data());
   TRY(io.sync_directory(packs_directory + "/" + pack_directory(id)));
   return io.sync_directory(packs_directory);
@@ -47,12 +48,13 @@ class FrameLister final : public FrameVisitor {
 PackWriter::PackWriter(std::unique_ptr<File> file, const PackId& id, std::uint64_t length)
     : file_(std::move(file)), id_(id), resumed_at_(length), length_(length) {}
 
-Result<std::unique_ptr<PackWriter>> PackWriter::create(Io& io, const std::string& packs_directory) {
+Result<std::unique_ptr<PackWriter>> PackWriter::create(Io& io, const std::string& packs_directory,
+                                                       std::uint32_t version) {
   const PackId id = new_pack_id();
   TRY(io.make_directory(packs_directory + "/" + pack_directory(id)));
   const std::string path = packs_directory + "/" + pack_file_name(id);
   TRY_ASSIGN(auto file, io.open(path, OpenMode::kCreateNew));
-  if (Status written = write_header(io, *file, packs_directory, id); !written) {
+  if (Status written = write_header(io, *file, packs_directory, id, version); !written) {
     // Nothing was stored in it, and the index does not know it.
     if (Status removed = io.unlink(path); !removed) {
       log_warning("a new pack could not be removed: {}", removed.error().to_string());

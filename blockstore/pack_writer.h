@@ -23,7 +23,7 @@ class PackWriter {
  public:
   // A new pack below `packs_directory`: its header and its name are durable on return.
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> create(
-      Io& io, const std::string& packs_directory);
+      Io& io, const std::string& packs_directory, std::uint32_t version = kPackVersionPlain);
   // Continues a pack at `length`: what is behind it was never published and is cut off, durably.
   // kCorrupt when the file is shorter, or is not this pack.
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> resume(

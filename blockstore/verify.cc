@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/verify.h"
 
+#include "blockstore/group_format.h"
 #include "blockstore/pack_files.h"
 #include "blockstore/pack_reader.h"
 #include "blockstore/pack_scan.h"
@@ -41,8 +42,10 @@ class Verifier {
     damage_.push_back({path_of(row), offset, size, std::nullopt, std::move(what)});
   }
   Status check_pack(Pack& pack);
+  // The pack as the index lists it now, unless it is marked as gone.
+  Result<std::optional<PackRow>> row_now(PackNumber number);
   Status scan_pack(Pack& pack, File& file);
-  Status check_unknown(const std::vector<PackId>& found);
+  Status check_unknown(const std::vector<PackId>& found, const std::vector<PackRow>& rows);
   Status check_entries();
   void check_entry(const IndexEntry& entry, const std::vector<PackRow>& rows_now);
   void name_unnamed_gaps();
@@ -65,12 +68,14 @@ class Verifier::Visitor final : public FrameVisitor {
 
   Status on_frame(const FrameSpot& spot, ByteView stored) override {
     report_progress(spot.offset + frame_size(spot.header));
-    if (verifier_.options_.full) {
+    if (verifier_.options_.full && spot.header.type != FrameType::kGroup) {
       if (Status checked = check_frame_id(spot.header, stored); !checked) {
         add(spot, checked.error().tried);
       }
     }
-    return spot.header.type == FrameType::kHead ? ok() : check_index(spot);
+    if (spot.header.type == FrameType::kHead) return ok();
+    if (spot.header.type == FrameType::kGroup) return check_group(spot, stored);
+    return check_index(spot.header.id, location_of(spot));
   }
 
   Status on_gap(const FrameGap& gap) override {
@@ -82,23 +87,62 @@ class Verifier::Visitor final : public FrameVisitor {
  private:
   void add(const FrameSpot& spot, std::string what) {
     verifier_.add(pack_.row, spot.offset, frame_size(spot.header), std::move(what));
-    if (spot.header.type != FrameType::kHead) verifier_.damage_.back().block = spot.header.id;
+    if (is_block(spot.header.type)) verifier_.damage_.back().block = spot.header.id;
   }
 
-  Status check_index(const FrameSpot& spot) {
-    TRY_ASSIGN(auto location, verifier_.index_.lookup(spot.header.id));
-    if (!location) {
-      add(spot, "the index does not know this block: rebuild it");
-      verifier_.damage_.back().block.reset();  // it is not lost
+  [[nodiscard]] BlockLocation location_of(const FrameSpot& spot) const {
+    return {.pack = pack_.row.number,
+            .offset = spot.offset,
+            .stored_size = spot.header.stored_size,
+            .plain_size = spot.header.plain_size,
+            .kind = BlockKind{static_cast<std::uint8_t>(spot.header.type)},
+            .codec = spot.header.codec};
+  }
+
+  // A group that cannot be taken apart is lost with every block in it: check_entries() names them.
+  Status check_group(const FrameSpot& spot, ByteView stored) {
+    auto plain = decode_block(spot.header.codec, stored, spot.header.plain_size);
+    auto members = plain ? decode_group(*plain) : fail(plain.error());
+    if (!members) {
+      pack_.gaps.push_back(
+          {spot.offset, spot.offset + frame_size(spot.header), members.error().tried});
       return ok();
     }
-    // Elsewhere: a block that was stored again because this copy could not be read once.
-    if (location->pack != pack_.row.number || location->offset != spot.offset) return ok();
+    for (const GroupMember& member : *members) {
+      const ByteView bytes = ByteView(*plain).substr(member.offset, member.size);
+      if (verifier_.options_.full && BlockId{sha256(bytes)} != member.id) {
+        add(spot, "the block does not match its id");
+        verifier_.damage_.back().block = member.id;
+      }
+      BlockLocation location = location_of(spot);
+      location.plain_size = member.size;
+      location.kind = member.kind;
+      location.group_offset = member.offset;
+      location.group_size = spot.header.plain_size;
+      TRY(check_index(member.id, location));
+    }
+    return ok();
+  }
+
+  Status check_index(const BlockId& id, const BlockLocation& here) {
+    TRY_ASSIGN(auto location, verifier_.index_.lookup(id));
+    const auto add_here = [&](const char* what) {
+      verifier_.add(pack_.row, here.offset, kFrameHeaderSize + here.stored_size, what);
+    };
+    if (!location) {
+      // Nobody wants it any more, where the pack is being removed or was to be.
+      TRY_ASSIGN(auto now, verifier_.row_now(pack_.row.number));
+      if (now && !now->leftovers) add_here("the index does not know this block: rebuild it");
+      return ok();
+    }
+    // Elsewhere: a block that was stored again because this copy could not be read once, or moved.
+    if (location->pack != here.pack || location->offset != here.offset) return ok();
     ++verifier_.matched_;
-    if (location->stored_size != spot.header.stored_size ||
-        location->plain_size != spot.header.plain_size ||
-        static_cast<int>(location->kind) != static_cast<int>(spot.header.type)) {
-      add(spot, "the index describes this block wrongly: rebuild it");
+    BlockLocation found = *location;
+    found.codec = here.codec;
+    if (found != here) {
+      add_here("the index describes this block wrongly: rebuild it");
+      verifier_.damage_.back().block = id;
     }
     return ok();
   }
@@ -122,6 +166,7 @@ Result<std::vector<Damage>> Verifier::run() {
   TRY_ASSIGN(std::vector<PackRow> rows, index_.packs());
   TRY_ASSIGN(IndexTotals totals, index_.totals());
   for (const PackRow& row : rows) {
+    if (row.gone) continue;  // its file may be there still
     packs_[row.number].row = row;
     bytes_total_ += row.length;
   }
@@ -133,7 +178,7 @@ Result<std::vector<Damage>> Verifier::run() {
     bytes_done_ += pack.row.length;
     if (options_.progress) options_.progress(bytes_done_, bytes_total_);
   }
-  TRY(check_unknown(found));
+  TRY(check_unknown(found, rows));
   if (any_gap || matched_ != totals.block_count) TRY(check_entries());
   name_unnamed_gaps();
   std::ranges::sort(damage_, [](const Damage& a, const Damage& b) {
@@ -146,6 +191,8 @@ Status Verifier::check_pack(Pack& pack) {
   auto file = io_.open(path_of(pack.row), OpenMode::kRead);
   if (!file) {
     const bool gone = file.error().sys_errno == ENOENT;
+    TRY_ASSIGN(auto now, row_now(pack.row.number));
+    if (gone && !now) return ok();  // removed since the index was read
     pack.gaps.push_back({0, pack.row.length, gone ? "the pack is gone" : file.error().to_string()});
     return ok();
   }
@@ -153,6 +200,12 @@ Status Verifier::check_pack(Pack& pack) {
     add(pack.row, 0, kPackHeaderSize, header.error().tried);
   }
   return scan_pack(pack, **file);
+}
+
+Result<std::optional<PackRow>> Verifier::row_now(PackNumber number) {
+  TRY_ASSIGN(auto rows, index_.packs());
+  const auto row = std::ranges::find(rows, number, &PackRow::number);
+  return row == rows.end() || row->gone ? std::nullopt : std::optional(*row);
 }
 
 Status Verifier::scan_pack(Pack& pack, File& file) {
@@ -183,11 +236,9 @@ Status Verifier::scan_pack(Pack& pack, File& file) {
   return ok();
 }
 
-Status Verifier::check_unknown(const std::vector<PackId>& found) {
+Status Verifier::check_unknown(const std::vector<PackId>& found, const std::vector<PackRow>& rows) {
   for (const PackId& id : found) {
-    const bool known = std::ranges::any_of(
-        packs_, [&](const auto& numbered) { return numbered.second.row.id == id; });
-    if (known) continue;
+    if (std::ranges::find(rows, id, &PackRow::id) != rows.end()) continue;
     PackRow row;
     row.id = id;
     auto file = io_.open(path_of(row), OpenMode::kRead);
@@ -195,6 +246,9 @@ Status Verifier::check_unknown(const std::vector<PackId>& found) {
     TRY_ASSIGN(row.length, (*file)->size());
     // Up to a header: left by a crash, holds nothing, removed when the store is opened.
     if (row.length <= kPackHeaderSize) continue;
+    // Made when its file was listed, known a moment later.
+    TRY_ASSIGN(const auto rows_now, index_.packs());
+    if (std::ranges::find(rows_now, id, &PackRow::id) != rows_now.end()) continue;
     add(row, 0, row.length, "the index does not know this pack: rebuild it to take in its blocks");
   }
   return ok();
@@ -222,6 +276,8 @@ void Verifier::check_entry(const IndexEntry& entry, const std::vector<PackRow>& 
   PackRow unknown;
   const PackRow& row = found == packs_.end() ? unknown : found->second.row;
   auto lost = [&](std::string what) {
+    const auto where_now = index_.lookup(entry.id);
+    if (where_now && *where_now != at) return;  // moved, or dropped, since it was read
     add(row, at.offset, end - at.offset, std::move(what));
     damage_.back().block = entry.id;
   };
@@ -242,8 +298,10 @@ void Verifier::check_entry(const IndexEntry& entry, const std::vector<PackRow>& 
   Status read = file ? (*file)->pread_exact(raw.data(), raw.size(), at.offset) : Status{};
   if (!file || !read) return lost(file ? read.error().tried : file.error().tried);
   auto header = decode_frame_header({raw.data(), raw.size()});
-  if (!header || header->id != entry.id)
-    lost("the index names a frame that is not there: rebuild it");
+  const bool is_there = header && (at.in_group() ? header->type == FrameType::kGroup &&
+                                                       header->stored_size == at.stored_size
+                                                 : header->id == entry.id);
+  if (!is_there) lost("the index names a frame that is not there: rebuild it");
 }
 
 void Verifier::name_unnamed_gaps() {

@@ -68,6 +68,7 @@ Status Engine::publish_head(const Head& head) {
   next.commit_time_ns = now_ns();
   TRY(blocks_->publish(encode_store_head(next)));
   MutexLock lock(head_mu_);
+  if (head_.root != next.root) root_pins_->replaced(head_.root);
   head_ = next;
   return ok();
 }

@@ -164,8 +164,15 @@ Head Engine::head() {
 }
 
 SnapshotView Engine::view_of(const Manifest& manifest) {
-  return {manifest, std::make_shared<const View>(std::vector<std::shared_ptr<const Overlay>>{},
-                                                 Tree(*blocks_, manifest.root))};
+  struct PinnedView {
+    std::shared_ptr<const void> pin;
+    View view;
+  };
+  const std::vector<std::shared_ptr<const Overlay>> no_overlays;
+  auto pinned = std::make_shared<const PinnedView>(
+      RootPins::pin(root_pins_, manifest.root), View(no_overlays, Tree(*blocks_, manifest.root)));
+  const View* view = &pinned->view;
+  return {manifest, {std::move(pinned), view}};
 }
 
 Status Engine::set_adopted_directory(const std::string& directory) {

@@ -4,14 +4,16 @@
 // Flow:       open: config → lock → block store → head → journal replay → live map.
 //             commit (fs/commit.cc): freeze → check journal → seal → tree apply → publish → install
 //             → release journal.     snapshot: flush kernel → commit → manifest.
+//             collect (fs/collect.cc): commit → mark → rewrite packs.
 // Durability: docs/ARCHITECTURE.md "Crash story": I1 pack bytes before index and head; I2 index and
 //             head in one transaction; I3 journal released only after both.
 // Threads:    every method from any thread; commits, snapshots and rollbacks exclude each other by
-//             commit_mu_, which is taken before every other lock.
+//             commit_mu_, which is taken before every other lock but collect_mu_.
 // Owns:       everything below it. Borrows Io and MountHooks.
 // Errors:     kNotAStore, kStoreLocked, kNewerFormat, kBadConfig, kIndexDamaged, kJournalDamaged …
 #pragma once
 
+#include "fs/collect.h"
 #include "fs/config.h"
 #include "fs/filesystem.h"
 #include "fs/head_format.h"
@@ -81,9 +83,12 @@ class Engine {
   // The live tree becomes that of `target`; the state before is kept as a snapshot first.
   // kFilesOpen while programs hold files open, unless `force`.
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
+  // Gives back what nothing names any more, and lays what stays side by side: see fs/collect.h.
+  [[nodiscard]] Result<CompactReport> collect(const CollectOptions& options);
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
 
+  // As long as the view is held, no collection drops what is in it.
   [[nodiscard]] SnapshotView view_of(const Manifest& manifest);
   [[nodiscard]] std::shared_ptr<const View> live_view() { return live_->view(); }
 
@@ -130,6 +135,8 @@ class Engine {
                                     RollbackResult& result) EXCLUDES(commit_mu_);
   [[nodiscard]] Status keep_open_files(const View& before, const std::vector<Ino>& open);
   [[nodiscard]] Status flush_kernel();
+  [[nodiscard]] Result<std::vector<BlockId>> begin_collect(const CollectOptions& options)
+      EXCLUDES(commit_mu_);
   void refresh_caches(const BlockId& before, const BlockId& after);
   [[nodiscard]] bool wait_for_work(bool& commit_wanted);
   void background_loop();
@@ -149,6 +156,9 @@ class Engine {
   AppliedRequests applied_requests_;
   std::atomic<MountHooks*> hooks_{nullptr};
 
+  const std::shared_ptr<RootPins> root_pins_ = std::make_shared<RootPins>();
+
+  Mutex collect_mu_;  // held while a collection runs
   Mutex commit_mu_;
   Head head_ GUARDED_BY(head_mu_);
   Mutex head_mu_;

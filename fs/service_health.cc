@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: status, verify.
+// Commands: status, verify, gc.
 #include "fs/service_call.h"
 #include "fs/verify_store.h"
 
@@ -174,6 +174,42 @@ Result<Reply> run_verify(const Call& call) {
                      {"damage", std::move(damage)}});
 }
 
+Result<Reply> run_gc(const Call& call) {
+  CollectOptions options;
+  constexpr std::uint64_t kLevelMax = 22;
+  const auto standard = static_cast<std::uint64_t>(options.compact.zstd_level);
+  TRY_ASSIGN(std::uint64_t level, call.number("level", standard));
+  if (level < 1 || level > kLevelMax) {
+    return fail(Errc::kBadRequest, 0, "gc: the level is 1 to 22", std::to_string(level));
+  }
+  options.compact.zstd_level = static_cast<int>(level);
+  options.compact.progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (!call.progress()) return;
+    call.progress()(Json{{"what", "gc"}, {"done", done}, {"total", total}}.dump());
+  };
+  TRY_ASSIGN(CompactReport report, call.engine().collect(options));
+  constexpr std::size_t kShown = 10'000;
+  Json damage = Json::array();
+  for (const Damage& finding : report.damage) {
+    if (damage.size() == kShown) break;
+    damage.push_back({{"kind", "frame"},
+                      {"object", finding.file},
+                      {"offset", finding.offset},
+                      {"size", finding.size},
+                      {"what", finding.what}});
+  }
+  return make_reply({{"packs_before", report.packs_before},
+                     {"packs_after", report.packs_after},
+                     {"packs_removed", report.packs_removed},
+                     {"bytes_before", report.bytes_before},
+                     {"bytes_after", report.bytes_after},
+                     {"blocks_dropped", report.blocks_dropped},
+                     {"blocks_moved", report.blocks_moved},
+                     {"stopped", report.stopped},
+                     {"damage_count", report.damage.size()},
+                     {"damage", std::move(damage)}});
+}
+
 // Answered before the server makes way: who asked then looks for its successor.
 Result<Reply> run_hand_over(const Call& call) {
   TRY_ASSIGN(const std::string binary, call.text("binary"));
@@ -186,9 +222,8 @@ Result<Reply> run_hand_over(const Call& call) {
   return make_reply({{"binary", binary}});
 }
 
-constexpr std::array kCommands{Command{"status", run_status},
-                               Command{"verify", run_verify},
-                               Command{"hand_over", run_hand_over}};
+constexpr std::array kCommands{Command{"status", run_status}, Command{"verify", run_verify},
+                               Command{"gc", run_gc}, Command{"hand_over", run_hand_over}};
 
 }  // namespace
 

@@ -31,6 +31,7 @@ class StoreVerifier {
                "what is not in a commit yet was not looked at: " + committed.error().to_string()});
     }
     const Manifest live = {.root = engine_.head().root};
+    const SnapshotView held = engine_.view_of(live);  // while what was live goes on changing
     TRY(check_tree(live, "live"));
     for (const Manifest& manifest : inspection.good) {
       TRY(check_tree(manifest, format_time(manifest.time_ns)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// amberfs status, verify, repair: how a store is.
+// amberfs status, verify, gc, repair: how a store is.
 #include "blockstore/block_store.h"
 #include "fs/config.h"
 #include "tools/command.h"
@@ -92,6 +92,23 @@ Result<int> run_verify(const std::string& target, bool full, const Context& cont
   return good ? kDone : kNo;
 }
 
+Result<int> run_gc(const std::string& target, int level, const Context& context) {
+  TRY_ASSIGN(auto answer, ask(target, {{"command", "gc"}, {"level", level}}));
+  const Json& report = answer.json;
+  const bool good = report["damage"].empty();
+  if (context.json) {
+    TRY(print(report.dump() + "\n"));
+    return good ? kDone : kNo;
+  }
+  TRY(print(fmt::format("Packs: {} in {} before, {} in {} now; {} blocks dropped, {} packed anew\n",
+                        size_of(report, "bytes_before"), report.value("packs_before", 0ULL),
+                        size_of(report, "bytes_after"), report.value("packs_after", 0ULL),
+                        report.value("blocks_dropped", 0ULL), report.value("blocks_moved", 0ULL))));
+  if (report.value("stopped", false)) TRY(print("It was stopped before it was done.\n"));
+  TRY(print_damage(report["damage"]));
+  return good ? kDone : kNo;
+}
+
 Result<int> run_repair(const std::string& target, const Context& context) {
   const std::string store = absolute_path(target);
   const auto io = make_posix_io();
@@ -143,6 +160,21 @@ void add_verify(CLI::App& app, Context& context) {
   add_json_flag(*command, context);
   set_run(*command, context,
           [target, full, &context] { return run_verify(*target, *full, context); });
+}
+
+void add_gc(CLI::App& app, Context& context) {
+  auto* command = app.add_subcommand("gc", "give back what nothing names any more; pack the rest");
+  auto target = std::make_shared<std::string>();
+  auto level = std::make_shared<int>(22);
+  command->add_option("TARGET", *target, "a store or a mounted directory")->required();
+  command->add_option("--level", *level, "how hard to compress: 1 (fast) to 22 (small)")
+      ->check(CLI::Range(1, 22));
+  command->footer(
+      "Every snapshot stays, and programs go on meanwhile. Needs room on the disk for what is "
+      "packed anew.");
+  add_json_flag(*command, context);
+  set_run(*command, context,
+          [target, level, &context] { return run_gc(*target, *level, context); });
 }
 
 void add_repair(CLI::App& app, Context& context) {

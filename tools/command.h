@@ -43,6 +43,7 @@ void add_restore(CLI::App& app, Context& context);
 void add_rollback(CLI::App& app, Context& context);
 void add_verify(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
+void add_gc(CLI::App& app, Context& context);
 void add_repair(CLI::App& app, Context& context);
 
 }  // namespace amberfs::tools

@@ -59,7 +59,7 @@ int run(int argc, char** argv) {
   Context context;
   for (auto* add :
        {add_init, add_mount, add_umount, add_upgrade, add_serve, add_snapshot, add_list, add_diff,
-        add_cat, add_restore, add_rollback, add_verify, add_status, add_repair}) {
+        add_cat, add_restore, add_rollback, add_verify, add_status, add_gc, add_repair}) {
     add(app, context);
   }
   try {

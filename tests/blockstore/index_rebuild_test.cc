@@ -229,7 +229,7 @@ TEST_F(IndexRebuild, TouchesNothingWhenAPackIsNewer) {
   close();
   const std::string path = pack_paths().at(0);
   Bytes bytes = bytes_of(path);
-  bytes[8] = 2;
+  bytes[8] = kPackVersion + 1;
   const std::uint64_t checksum = xxh3(ByteView(bytes).substr(0, 56));
   std::memcpy(bytes.data() + 56, &checksum, 8);
   overwrite(path, bytes);

@@ -45,7 +45,7 @@ TEST(PackHeader, DetectsEveryFlippedByteAndTruncation) {
 
 TEST(PackHeader, NamesANewerVersion) {
   Bytes raw = encode_pack_header({.id = kPack});
-  raw[8] = 2;
+  raw[8] = kPackVersion + 1;
   store_le(raw.data() + 56, xxh3(ByteView(raw).substr(0, 56)));
   auto header = decode_pack_header(raw);
   ASSERT_FALSE(header);

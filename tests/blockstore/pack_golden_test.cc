@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The worked examples of docs/format/pack.md and index.md are what the code writes and reads.
+#include "blockstore/group_format.h"
 #include "blockstore/index_format.h"
 #include "blockstore/pack_scan.h"
 #include "tests/blockstore/store_fixture.h"
@@ -61,6 +62,19 @@ Bytes example_pack() {
   return pack + encode_footer(kPack, spots, pack.size());
 }
 
+Bytes example_group() {
+  GroupBuilder builder;
+  for (const ByteView block : {"hello, amberfs\n", "hello, world\n"}) {
+    builder.add(BlockId{sha256(block)}, BlockKind::kData, block);
+  }
+  return builder.take().plain;
+}
+
+TEST(PackGolden, DocumentShowsTheGroupThatIsWritten) {
+  EXPECT_EQ(documented("pack.md", "```hex group"), example_group()) << hex_dump(example_group());
+  EXPECT_EQ(must(decode_group(documented("pack.md", "```hex group"))).size(), 2U);
+}
+
 TEST(PackGolden, DocumentShowsWhatIsWritten) {
   EXPECT_EQ(documented("pack.md", "```hex"), example_pack()) << hex_dump(example_pack());
 }
@@ -90,6 +104,15 @@ TEST(IndexGolden, DocumentShowsWhatIsWritten) {
   const Bytes location = encode_location(
       {.pack = 3, .offset = 64, .stored_size = 15, .plain_size = 15, .kind = BlockKind::kData});
   EXPECT_EQ(documented("index.md", "```hex blocks"), location) << hex_dump(location);
+  const Bytes grouped = encode_location({.pack = 4,
+                                         .offset = 64,
+                                         .stored_size = 90,
+                                         .plain_size = 13,
+                                         .kind = BlockKind::kData,
+                                         .codec = Codec::kZstd,
+                                         .group_offset = 93,
+                                         .group_size = 106});
+  EXPECT_EQ(documented("index.md", "```hex grouped"), grouped) << hex_dump(grouped);
   const Bytes row = encode_pack_row({3, kPack, 347, true});
   EXPECT_EQ(documented("index.md", "```hex packs"), row) << hex_dump(row);
   const Bytes totals = encode_totals({1, 15, 0});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Hostile packs: the input is a pack file. Whatever it holds, header, footer, scan, blocks and
 // heads are read without a crash, an unbounded allocation or an endless loop.
+#include "blockstore/group_format.h"
 #include "blockstore/pack_reader.h"
 #include "blockstore/pack_scan.h"
 
@@ -32,6 +33,16 @@ class InputFile final : public File {
   std::string path_ = "input";
 };
 
+// Offsets and sizes must tile what is behind the table.
+void check_members(const std::vector<GroupMember>& members, std::size_t size) {
+  std::uint64_t end = kGroupHeadSize + kGroupEntrySize * members.size();
+  for (const GroupMember& member : members) {
+    if (member.offset != end) std::abort();
+    end += member.size;
+  }
+  if (end != size) std::abort();
+}
+
 // Frames and gaps must tile the range that was scanned, and what is visited must decode safely.
 class Checker final : public FrameVisitor {
  public:
@@ -42,6 +53,7 @@ class Checker final : public FrameVisitor {
     if (auto plain = read_block(file_, id_, spot)) {
       if (plain->size() != spot.header.plain_size) std::abort();
       (void)decode_head(*plain);
+      if (auto members = decode_group(*plain)) check_members(*members, plain->size());
     }
     return ok();
   }
@@ -58,6 +70,7 @@ class Checker final : public FrameVisitor {
 };
 
 void run(ByteView input) {
+  (void)decode_group(input);
   InputFile file(input);
   PackId id{};
   if (auto header = read_pack_header(file)) id = header->id;

@@ -67,7 +67,17 @@ class MemoryIndex final : public Index {
     const bool fails = ++state_->commits == state_->fail_at;
     if (!fails || state_->takes_effect) {
       for (const IndexEntry& entry : change.entries) state_->blocks[entry.id] = entry.location;
+      for (const IndexMove& move : change.moves) {
+        auto it = state_->blocks.find(move.id);
+        if (it != state_->blocks.end() && it->second == move.from) it->second = move.to;
+      }
       for (const PackRow& row : change.packs) state_->packs[row.number] = row;
+      for (const BlockId& id : change.dropped) {
+        auto it = state_->blocks.find(id);
+        if (it != state_->blocks.end() && state_->packs[it->second.pack].gone) {
+          state_->blocks.erase(it);
+        }
+      }
       for (PackNumber number : change.packs_gone) state_->packs.erase(number);
       if (change.head) state_->head = *change.head;
     }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "blockstore/group_writer.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <system_error>
+
+namespace amberfs {
+namespace {
+
+// Whatever else runs on the machine goes first. Where that is refused it is only slower for others.
+void yield_to_others() {
+  const sched_param none{};
+  if (::sched_setscheduler(0, SCHED_IDLE, &none) == 0) return;
+  constexpr int kLowest = 19;
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kLowest);
+}
+
+}  // namespace
+
+Status GroupWriter::add(const BlockId& id, const BlockLocation& from, ByteView bytes) {
+  if (!fits_in_group(bytes.size())) {
+    TRY(end_group());
+    Work work{.from = {from}, .grouped = false, .id = id};
+    work.group.members.push_back({id, from.kind, 0, static_cast<std::uint32_t>(bytes.size())});
+    work.group.plain = bytes;
+    return start(std::move(work));
+  }
+  const std::uint64_t target =
+      from.kind == BlockKind::kNode ? options_.node_group_bytes : options_.data_group_bytes;
+  const bool full = builder_.block_bytes() + bytes.size() > target;
+  if (from.kind != kind_ || full || !builder_.has_room(bytes.size())) TRY(end_group());
+  kind_ = from.kind;
+  builder_.add(id, from.kind, bytes);
+  from_.push_back(from);
+  return ok();
+}
+
+Status GroupWriter::end_group() {
+  if (builder_.empty()) return ok();
+  Work work{.from = std::exchange(from_, {}), .group = builder_.take()};
+  return start(std::move(work));
+}
+
+GroupWriter::Work GroupWriter::encode(Work work, int level, bool low_priority) {
+  if (low_priority) yield_to_others();
+  if (work.grouped) work.id = BlockId{sha256(work.group.plain)};
+  work.codec = encode_long(work.group.plain, level, work.encoded).codec;
+  return work;
+}
+
+Status GroupWriter::start(Work work) {
+  while (working_.size() >= std::max(1U, options_.threads)) TRY(write_oldest());
+  try {
+    working_.push_back(std::async(std::launch::async, &GroupWriter::encode, std::move(work),
+                                  options_.zstd_level, options_.low_priority));
+    return ok();
+  } catch (const std::system_error& e) {
+    return fail(Errc::kOutOfMemory, 0, std::string("compress a group: ") + e.what());
+  }
+}
+
+Status GroupWriter::write_oldest() {
+  std::future<Work> oldest = std::move(working_.front());
+  working_.pop_front();
+  try {
+    return write(oldest.get());
+  } catch (const std::exception& e) {
+    return fail(Errc::kOutOfMemory, 0, std::string("compress a group: ") + e.what());
+  }
+}
+
+Status GroupWriter::write(Work work) {
+  if (packs_.empty() || packs_.back().writer->length() >= pack_size_bytes_) {
+    if (!packs_.empty()) TRY(packs_.back().writer->seal());
+    TRY_ASSIGN(Pack pack, new_pack_());
+    packs_.push_back(std::move(pack));
+  }
+  const Pack& pack = packs_.back();
+  const Bytes& plain = work.group.plain;
+  const ByteView stored = work.codec == Codec::kRaw ? plain : work.encoded;
+  const auto kind = static_cast<std::uint8_t>(work.group.members.front().kind);
+  const FrameHeader header{.type = work.grouped ? FrameType::kGroup : FrameType{kind},
+                           .codec = work.codec,
+                           .stored_size = static_cast<std::uint32_t>(stored.size()),
+                           .plain_size = static_cast<std::uint32_t>(plain.size()),
+                           .id = work.id};
+  TRY_ASSIGN(
+      std::uint64_t offset,
+      pack.writer->append(header, encode_frame_header(pack.writer->id(), header, stored), stored));
+  for (std::size_t i = 0; i < work.group.members.size(); ++i) {
+    const GroupMember& member = work.group.members[i];
+    moves_.push_back({member.id,
+                      work.from[i],
+                      {.pack = pack.number,
+                       .offset = offset,
+                       .stored_size = header.stored_size,
+                       .plain_size = member.size,
+                       .kind = member.kind,
+                       .codec = header.codec,
+                       .group_offset = member.offset,
+                       .group_size = work.grouped ? header.plain_size : 0}});
+  }
+  return ok();
+}
+
+Status GroupWriter::finish() {
+  TRY(end_group());
+  while (!working_.empty()) TRY(write_oldest());
+  return packs_.empty() ? ok() : packs_.back().writer->seal();
+}
+
+}  // namespace amberfs

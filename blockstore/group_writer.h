@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// GroupWriter: lays blocks beside each other, in the order in which they are added, as groups in
+// packs of their own. Groups are compressed by threads of low priority while the next is gathered.
+// Flow:       collect: add … end_group … finish → moves, packs → one index transaction.
+// Durability: after finish() every pack is sealed, so durable; before it nothing is promised.
+// Threads:    one; its own threads hold what they were given and end before finish() returns, or
+//             the destructor.
+// Owns:       the writers of its packs; the caller closes or removes them.
+// Memory:     plain bytes of one group, and of one more for each thread.
+// Errors:     as of PackWriter. After one the packs are to be thrown away.
+// Format:     docs/format/pack.md.
+#pragma once
+
+#include "blockstore/block_store.h"
+#include "blockstore/group_format.h"
+#include "blockstore/index.h"
+#include "blockstore/pack_writer.h"
+
+#include <deque>
+#include <functional>
+#include <future>
+
+namespace amberfs {
+
+class GroupWriter {
+ public:
+  struct Pack {
+    PackNumber number = 0;
+    std::shared_ptr<PackWriter> writer;
+  };
+  // A pack that the index knows already, of the version that may hold groups.
+  using NewPack = std::function<Result<Pack>()>;
+
+  GroupWriter(const CompactOptions& options, std::uint64_t pack_size_bytes, NewPack new_pack)
+      : options_(options), pack_size_bytes_(pack_size_bytes), new_pack_(std::move(new_pack)) {}
+
+  // Of the kind that `from` says. Ends the group when it is full, or of the other kind.
+  [[nodiscard]] Status add(const BlockId& id, const BlockLocation& from, ByteView bytes);
+  // Everything added is in a sealed pack.
+  [[nodiscard]] Status finish();
+
+  [[nodiscard]] const std::vector<Pack>& packs() const { return packs_; }
+  [[nodiscard]] std::vector<IndexMove> take_moves() { return std::move(moves_); }
+
+ private:
+  // A frame on its way to a pack.
+  struct Work {
+    std::vector<BlockLocation> from;  // of each member
+    GroupBuilder::Group group;
+    bool grouped = true;  // false: a block too large for a group, which is a frame of its own
+    Codec codec = Codec::kRaw;
+    BlockId id;     // of the frame
+    Bytes encoded;  // unless it is raw
+  };
+
+  [[nodiscard]] Status end_group();
+  [[nodiscard]] Status start(Work work);
+  [[nodiscard]] Status write_oldest();
+  [[nodiscard]] Status write(Work work);
+  [[nodiscard]] static Work encode(Work work, int level, bool low_priority);
+
+  const CompactOptions options_;
+  const std::uint64_t pack_size_bytes_;
+  const NewPack new_pack_;
+  GroupBuilder builder_;
+  BlockKind kind_ = BlockKind::kData;  // of the group that is being built
+  std::vector<BlockLocation> from_;
+  std::deque<std::future<Work>> working_;  // in the order in which they are written
+  std::vector<Pack> packs_;                // the last one is open
+  std::vector<IndexMove> moves_;
+};
+
+}  // namespace amberfs
