@@ -28,7 +28,10 @@ inline std::string pattern(std::size_t step, std::size_t size) {
 // Performs steps on the store and on the model.
 class Performer {
  public:
-  Performer(Engine& engine, TreeModel tree) : engine_(engine), tree_(std::move(tree)) {}
+  Performer(Engine& engine, TreeModel tree) : engine_(engine), tree_(std::move(tree)) {
+    // What is appended is packed in the journal, what is overwritten is not.
+    engine_.filesystem().set_packing({.zstd_level = 1, .size_min = 650});
+  }
   [[nodiscard]] const TreeModel& tree() const { return tree_; }
 
   [[nodiscard]] Status create(std::size_t number) {

@@ -37,13 +37,14 @@ Extent example_extent(ExtentKind kind) {
   } else {
     extent.segment = 6;
     extent.position = 7;
+    extent.packed_offset = kind == ExtentKind::kPacked ? 8 : 0;
   }
   return extent;
 }
 
 TEST(RecordFormat, ValuesRoundTrip) {
   EXPECT_EQ(decode_inode(encode(example_inode())).value(), example_inode());
-  for (const ExtentKind kind : {ExtentKind::kBlock, ExtentKind::kJournal}) {
+  for (const ExtentKind kind : {ExtentKind::kBlock, ExtentKind::kJournal, ExtentKind::kPacked}) {
     EXPECT_EQ(decode_extent(encode(example_extent(kind))).value(), example_extent(kind));
   }
   const Dirent dirent{42, 8};
@@ -52,7 +53,8 @@ TEST(RecordFormat, ValuesRoundTrip) {
 
 TEST(RecordFormat, TruncatedAndPaddedValuesAreRefused) {
   for (const Bytes& good : {encode(example_inode()), encode(example_extent(ExtentKind::kBlock)),
-                            encode(example_extent(ExtentKind::kJournal)), encode(Dirent{42, 8})}) {
+                            encode(example_extent(ExtentKind::kJournal)),
+                            encode(example_extent(ExtentKind::kPacked)), encode(Dirent{42, 8})}) {
     for (std::size_t size = 0; size < good.size(); ++size) {
       const Bytes cut = good.substr(0, size);
       EXPECT_FALSE(decode_inode(cut));

@@ -55,6 +55,7 @@ void TestStore::open() {
                                    }));
   live_->attach_journal(*journal_);
   fs_ = std::make_unique<FileSystem>(*live_, blocks_, *journal_);
+  fs_->set_packing({.zstd_level = 1, .size_min = 64});  // so that tests meet packed data often
 }
 
 void TestStore::reopen() {
