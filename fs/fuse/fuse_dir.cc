@@ -18,6 +18,10 @@ static_assert(kParentCookie < kFirstCookie);
 constexpr std::uint64_t kSnapshotsCookie = (std::uint64_t{1} << 62) + 1;
 
 Status open_directory(fuse_req_t request, NodeId node, fuse_file_info& directory) {
+  // The kernel may keep a listing: it changes through this server only, which tells the kernel of
+  // what the kernel did not ask for.
+  directory.cache_readdir = is_virtual(node) ? 0 : 1;
+  directory.keep_cache = directory.cache_readdir;
   if (is_live(node)) return open_live(request, {ino_of(node), 0}, directory);
   TRY(find_node(edge_of(request), node));
   return ok();

@@ -58,19 +58,50 @@ Result<Found> find_child_in_past(Edge& edge, NodeId directory, ByteView name) {
   return find_node(edge, child);
 }
 
-// The name of a program, as ps shows it; of a thread that was given a name of its own, that one.
+// The file that tells a process's name, kept open: a program mostly asks more than once. It belongs
+// to the process, not to its number: when that has ended, reading fails, whoever has the number
+// now.
+class CommandFile {
+ public:
+  ~CommandFile() { close(); }
+  // As ps shows it; of a thread that was given a name of its own, that one.
+  std::string read(pid_t pid) {
+    if (pid <= 0) return {};
+    if (pid == pid_) {
+      if (auto command = read_name()) return *command;
+    }
+    open(pid);
+    return read_name().value_or("");
+  }
+
+ private:
+  void open(pid_t pid) {
+    close();
+    std::array<char, 32> path{};
+    *fmt::format_to_n(path.data(), path.size() - 1, "/proc/{}/comm", pid).out = '\0';
+    fd_ = ::open(path.data(), O_RDONLY | O_CLOEXEC);
+    pid_ = pid;
+  }
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  std::optional<std::string> read_name() const {
+    std::array<char, 17> text{};
+    const ssize_t size = fd_ < 0 ? -1 : ::pread(fd_, text.data(), text.size() - 1, 0);
+    if (size <= 0) return std::nullopt;
+    std::string command(text.data(), static_cast<std::size_t>(size));
+    if (command.ends_with('\n')) command.pop_back();
+    return command;
+  }
+
+  int fd_ = -1;
+  pid_t pid_ = 0;
+};
+
 std::string command_of(pid_t pid) {
-  if (pid <= 0) return {};
-  std::array<char, 32> path{};
-  *fmt::format_to_n(path.data(), path.size() - 1, "/proc/{}/comm", pid).out = '\0';
-  const int fd = ::open(path.data(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return {};
-  std::array<char, 17> text{};
-  const ssize_t size = ::read(fd, text.data(), text.size() - 1);
-  ::close(fd);
-  std::string command(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-  if (command.ends_with('\n')) command.pop_back();
-  return command;
+  thread_local CommandFile file;
+  return file.read(pid);
 }
 
 // At most a line a second, and how many were left out: a full disk must not fill the log as well.

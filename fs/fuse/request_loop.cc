@@ -89,6 +89,7 @@ struct RequestLoop::Reader {
   fuse_buf request{};
   Clock::time_point free_since = Clock::now();
   Clock::duration last_wait = kSpinMax * 2;
+  std::uint32_t last_opcode = 0;
 
   Reader() = default;
   ~Reader() { std::free(request.mem); }
@@ -204,7 +205,8 @@ bool RequestLoop::serve_as_leader(Reader& reader) {
     if (got == -EINTR || got == -EAGAIN) continue;
     if (got <= 0) break;
     reader.last_wait = Clock::now() - reader.free_since;
-    const bool still_leads = answer(reader, reader.opcode(), static_cast<std::size_t>(got));
+    reader.last_opcode = reader.opcode();
+    const bool still_leads = answer(reader, reader.last_opcode, static_cast<std::size_t>(got));
     reader.free_since = Clock::now();
     if (fuse_session_exited(session_) != 0) break;
     if (!still_leads) return true;
@@ -214,7 +216,8 @@ bool RequestLoop::serve_as_leader(Reader& reader) {
 }
 
 void RequestLoop::spin(const Reader& reader) const {
-  if (reader.last_wait > kSpinMax) return;
+  // Who waited for the disk takes its time to come back.
+  if (reader.last_wait > kSpinMax || reader.last_opcode == FUSE_FSYNC) return;
   while (!more_waiting() && Clock::now() - reader.free_since < kSpinMax) {
   }
 }

@@ -94,7 +94,7 @@ class Zbackup(BackupTool):
         self.count += 1
         target = self.repository / "backups" / f"version-{self.count}"
         tar = subprocess.Popen(["tar", "-C", directory, "-c", "."], stdout=subprocess.PIPE)
-        self.call("zbackup", "--silent", "backup", target, stdin=tar.stdout)
+        self.call("zbackup", "--silent", "--non-encrypted", "backup", target, stdin=tar.stdout)
         if tar.wait() != 0:
             raise SystemExit("tar failed")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk that is held to a speed: a loop device under a write limit of the block layer, with the
+"""A disk that is held to a speed: a loop device under limits of the block layer, with the
 file system beneath and an amberfs store on it. For goals that are about disks slower than the codec."""
 import contextlib
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from machine import run
 from systems import Amberfs, Ext4
 
 LIMIT = 290 * 10**6  # bytes a second
-THROTTLE = Path("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")
+THROTTLES = [Path(f"/sys/fs/cgroup/blkio/blkio.throttle.{way}_bps_device")
+             for way in ("write", "read")]
 
 
 @dataclass
@@ -21,7 +22,7 @@ class SlowDisk:
 @contextlib.contextmanager
 def slow_disk(bench):
     """Yields a SlowDisk, or None where no limit can be set."""
-    if not THROTTLE.exists():
+    if not all(throttle.exists() for throttle in THROTTLES):
         yield None
         return
     base = bench.base / "slow"
@@ -35,8 +36,9 @@ def slow_disk(bench):
         run("mount", device, point)
         cleanup.callback(run, "umount", point)
         number = Path(f"/sys/block/{Path(device).name}/dev").read_text(encoding="ascii").strip()
-        THROTTLE.write_text(f"{number} {LIMIT}\n", encoding="ascii")
-        cleanup.callback(THROTTLE.write_text, f"{number} 0\n", encoding="ascii")
+        for throttle in THROTTLES:
+            throttle.write_text(f"{number} {LIMIT}\n", encoding="ascii")
+            cleanup.callback(throttle.write_text, f"{number} 0\n", encoding="ascii")
         amberfs = Amberfs(point, bench.binary)
         amberfs.start()
         cleanup.callback(amberfs.stop)
