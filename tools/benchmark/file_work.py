@@ -42,7 +42,7 @@ def append_rows(bench):
         def work(system, directory, options=options):
             result = bench.work("append", directory, "--count", count // system.slow, *options)
             return result["seconds"] / result["operations"] * 1e6
-        values = Rounds(bench, everyone, bench.rounds(5)).run(work)
+        values = Rounds(bench, everyone, bench.rounds(4)).run(work)
         yield Row(key, text, "µs a write", values, [Goal(limit, "ext4")])
 
 
@@ -57,9 +57,9 @@ def sync_rows(bench):
         return work
 
     systems = ("ext4", "btrfs", "xfs", "gocryptfs", "amberfs")
-    values = Rounds(bench, systems, bench.rounds(7)).run(work_of(bench.scaled(3000, 500), 1))
+    values = Rounds(bench, systems, bench.rounds(5)).run(work_of(bench.scaled(3000, 500), 1))
     yield Row("sync-1", "append + fdatasync, one writer", "µs", values, [Goal(1.0, "ext4")])
-    values = Rounds(bench, systems, bench.rounds(5)).run(work_of(bench.scaled(24000, 4000), 16))
+    values = Rounds(bench, systems, bench.rounds(4)).run(work_of(bench.scaled(24000, 4000), 16))
     rates = {name: [1e3 / value for value in of] for name, of in values.items()}
     yield Row("sync-16", "append + fdatasync, 16 writers", "thousand a second", rates,
               [Goal(1.0, "ext4", at_least=True), Goal(10.0, "btrfs", at_least=True)])
@@ -98,7 +98,7 @@ def stream_rows(bench):
         cpu[system.name].append((cpu_seconds() - busy) * 2**30 / size)
         return size / MIB / result["seconds"]
 
-    values = Rounds(bench, systems, bench.rounds(3)).run(work)
+    values = Rounds(bench, systems, bench.rounds(2)).run(work)
     yield Row("stream", f"streaming a {size // MIB} MiB log in, fsynced at the end", "MB/s", values,
               note="at the disk's own speed; the goal is for a disk slower than the codec, below")
     yield Row("stream-disk", "bytes written to disk per byte logged, streaming", "bytes",
@@ -119,7 +119,7 @@ def slow_disk_rows(bench):
             result = bench.work("stream", directory / "stream.log", "--size", size)
             return size / MIB / result["seconds"]
         values, cold = ({"ext4": [], "amberfs": []} for _ in range(2))
-        for _ in range(bench.rounds(3)):
+        for _ in range(bench.rounds(2)):
             for system in slow.systems:
                 directory = system.directory / "work"
                 directory.mkdir()
@@ -163,7 +163,7 @@ def read_rows(bench):
         bench.work("stream", system.directory / "sealed.log", "--size", size)
         system.settle()
     cold, warm, random = ({name: [] for name in names} for _ in range(3))
-    for round_number in range(bench.rounds(3)):
+    for round_number in range(bench.rounds(2)):
         for system in systems:
             file = system.directory / "sealed.log"
             system.forget()
@@ -189,5 +189,5 @@ def follow_rows(bench):
         time.sleep(0.2)
         return bench.work("follow", directory / "followed.log", "--lines", 300)["p50_us"]
 
-    values = Rounds(bench, ("ext4", "btrfs", "xfs", "bindfs", "amberfs"), bench.rounds(5)).run(work)
+    values = Rounds(bench, ("ext4", "btrfs", "xfs", "bindfs", "amberfs"), bench.rounds(4)).run(work)
     yield Row("follow", "`tail -F`: from write to reader, median", "µs", values, [Goal(2.0, "ext4")])

@@ -71,6 +71,8 @@ def head(result):
 
 def write(result, out):
     (out / "table.md").write_text(f"{head(result)}\n\n{table(result)}\n", encoding="utf-8")
+    if result["smoke"]:
+        return
     rows = {row["key"]: row for row in result["rows"]}
     for name, keys in PLOTS.items():
         chosen = [rows[key] for key in keys if key in rows and rows[key]["medians"]]
