@@ -58,6 +58,18 @@ exact = []                 # globs of files whose every write(2) is journaled on
 every = "10m"              # automatic snapshots, skipped when nothing changed; "off" for none
 )";
 
+// As it would be written in the file.
+std::string size_text(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 4> kUnits = {"B", "KiB", "MiB", "GiB"};
+  std::size_t unit = 0;
+  for (; bytes >= kKiB && bytes % kKiB == 0 && unit + 1 < kUnits.size(); ++unit) bytes /= kKiB;
+  return fmt::format("{}{}", bytes, kUnits[unit]);
+}
+
+std::string seconds_text(std::uint64_t seconds) {
+  return fmt::format("{}s", seconds);
+}
+
 std::unexpected<Error> bad(const std::string& path, std::string_view key, std::string_view why) {
   return fail(Errc::kBadConfig, 0, fmt::format("read setting {}: {}", key, why), path);
 }
@@ -68,16 +80,17 @@ class Reader {
   Reader(const toml::table& root, const std::string& path) : root_(root), path_(path) {}
 
   void size(std::string_view key, std::uint64_t& target, std::uint64_t min, std::uint64_t max) {
-    number(key, target, {min, max}, parse_size, "a size like \"64MiB\"");
+    number(key, target, {min, max, size_text}, parse_size, "a size like \"64MiB\"");
   }
   void duration_ms(std::string_view key, std::uint64_t& target, std::uint64_t min) {
     std::uint64_t seconds = target / 1000;
-    number(key, seconds, {min, 366 * 86400}, parse_duration_s,
+    number(key, seconds, {min, 366 * 86400, seconds_text}, parse_duration_s,
            "a duration like \"10m\" or \"off\"");
     target = seconds * 1000;
   }
   void duration_s(std::string_view key, std::uint64_t& target, std::uint64_t min) {
-    number(key, target, {min, 366 * 86400}, parse_duration_s, "a duration like \"10m\" or \"off\"");
+    number(key, target, {min, 366 * 86400, seconds_text}, parse_duration_s,
+           "a duration like \"10m\" or \"off\"");
   }
   void integer(std::string_view key, std::int64_t& target, std::int64_t min, std::int64_t max) {
     auto node = find(key);
@@ -139,6 +152,7 @@ class Reader {
   struct Range {
     std::uint64_t min;
     std::uint64_t max;
+    std::string (*text)(std::uint64_t);
   };
   toml::node_view<const toml::node> find(std::string_view key) {
     known_.emplace(key);
@@ -155,9 +169,10 @@ class Reader {
     if (!node) return;
     auto written = node.value<std::string>();
     auto value = written ? parse(*written) : std::nullopt;
-    if (!value || *value < range.min || *value > range.max) {
-      note(key, fmt::format("{} is expected", expected));
-      return;
+    if (!value) return note(key, fmt::format("{} is expected", expected));
+    if (*value < range.min || *value > range.max) {
+      return note(key, fmt::format("it may be from {} to {}", range.text(range.min),
+                                   range.text(range.max)));
     }
     target = *value;
   }

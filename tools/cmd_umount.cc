@@ -89,7 +89,7 @@ std::unexpected<Error> busy(const std::string& directory) {
     users += fmt::format("{}{} (pid {}) has {}", users.empty() ? ": " : ", ", user.command,
                          user.pid, user.path);
   }
-  return fail(Errc::kFilesOpen, EBUSY,
+  return fail(Errc::kMountBusy, EBUSY,
               "unmount" + (users.empty() ? std::string(": a program works in it") : users),
               directory);
 }

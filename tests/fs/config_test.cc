@@ -46,6 +46,7 @@ TEST(Config, NamesTheSettingThatIsWrong) {
   const std::string head = "[store]\nformat = 1\n";
   EXPECT_THAT(error_of(head + "[codec]\nzstd_level = 99\n"), HasSubstr("codec.zstd_level"));
   EXPECT_THAT(error_of(head + "[packs]\nsize = 7\n"), HasSubstr("packs.size"));
+  EXPECT_THAT(error_of(head + "[journal]\nsegment = \"4MiB\"\n"), HasSubstr("from 32MiB to 1GiB"));
   EXPECT_THAT(error_of(head + "[schedule]\nevery = \"often\"\n"), HasSubstr("schedule.every"));
   EXPECT_THAT(error_of(head + "[schedule]\nevry = \"10m\"\n"), HasSubstr("schedule.evry"));
   EXPECT_THAT(error_of(head + "[capture]\nexact = \"a\"\n"), HasSubstr("capture.exact"));

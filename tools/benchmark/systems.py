@@ -63,6 +63,7 @@ class LoopSystem(System):
 class Btrfs(LoopSystem):
     name = "btrfs"
     package = "btrfs-progs"
+    slow = 4
     make = ("mkfs.btrfs", "-q")
     options = ",compress=zstd:3"
 
@@ -85,7 +86,7 @@ class FuseSystem(System):
 class Bindfs(FuseSystem):
     name = "bindfs"
     package = "bindfs"
-    slow = 30
+    slow = 100
 
     def start(self):
         source = self.base / "source"
@@ -96,7 +97,7 @@ class Bindfs(FuseSystem):
 class Gocryptfs(FuseSystem):
     name = "gocryptfs"
     package = "gocryptfs"
-    slow = 30
+    slow = 100
 
     def start(self):
         source = self.base / "source"
