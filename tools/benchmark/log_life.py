@@ -17,18 +17,21 @@ class LogLife:
     LOGS = (("syslog", False), ("auth.log", False), ("nginx/access.log", False),
             ("app/server.log", True), ("db/slow.log", True), ("worker.log", False))
 
-    def __init__(self, sources, bytes_an_hour):
-        self.texts = [text for text in sources if text]
-        self.bytes_an_hour = bytes_an_hour
+    def __init__(self, sources, hours):
+        """Each log has sources of its own, and no line comes twice: in so many hours they are used
+        up, about."""
+        self.texts = [b"".join(sources[index::len(self.LOGS)]) for index in range(len(self.LOGS))]
+        self.used = [0] * len(self.LOGS)
+        self.hours = hours
 
     def hour(self, number, directories):
         """What happens in one hour, in each of the directories."""
         dice = random.Random(number)
         for index, (name, copytruncate) in enumerate(self.LOGS):
-            size = int(self.bytes_an_hour / len(self.LOGS) * dice.uniform(0.3, 1.7))
-            text = self.texts[index % len(self.texts)]
-            start = number * self.bytes_an_hour // len(self.LOGS) * 2 % len(text)
-            new = (text + text)[start:start + size]
+            text, start = self.texts[index], self.used[index]
+            size = int(len(text) / self.hours * dice.uniform(0.3, 1.7))
+            new = text[start:start + size]
+            self.used[index] += len(new)
             for directory in directories:
                 log = Path(directory) / name
                 log.parent.mkdir(exist_ok=True)

@@ -87,7 +87,7 @@ def history_rows(bench):
         volume = btrfs.directory / "history"
         run("btrfs", "subvolume", "create", volume)
         directories.append(volume)
-    life = LogLife([file.read_bytes() for file in bench.corpus()][-12:], bench.scaled(768, 768) * 1024)
+    life = LogLife([file.read_bytes() for file in bench.corpus()], 48)
     for number in range(hours):
         life.hour(number, directories)
         amberfs.snapshot()
