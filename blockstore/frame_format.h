@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frame: one block, a group of blocks, or one published head, as it stands in a pack: a header,
-// then the stored bytes. Flow:    put: codec → encode_frame_header → pack_writer; get: pack_reader
-// → check_frame → codec. Threads: free functions on values, safe everywhere. Errors:  kCorrupt,
-// saying what of the frame does not hold. Format:  docs/FORMAT.md#pack. The checksum covers the id
-// of the pack as well, so that a frame
+//          then the stored bytes.
+// Flow:    put: codec → encode_frame_header → pack_writer; get: pack_reader → check_frame → codec.
+// Threads: free functions on values, safe everywhere.
+// Errors:  kCorrupt, saying what of the frame does not hold.
+// Format:  docs/FORMAT.md#pack. The checksum covers the id of the pack as well, so that a frame
 //          inside the bytes of a stored block, or one that landed in the wrong pack, is not valid.
 #pragma once
 

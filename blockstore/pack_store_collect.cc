@@ -4,14 +4,13 @@
 //   1 begin    the open pack is left for a fresh one, which takes the published head once more; all
 //              sealed packs but that one may be rewritten. put() notes from here on what it finds
 //   2 select   packs with live blocks outside groups, or with too much that is dead
-//   3 copy     their live blocks → groups of new packs, which the index knows as empty and
-//   unsealed:
-//              what a crash leaves of them is cut off. Each block is decoded and compared with its
-//              id
+//   3 copy     their live blocks → groups of new packs, which the index knows as empty, unsealed
+//              ones: what a crash leaves of them is cut off. Each block is decoded and compared
+//              with its id
 //   4 switch   new packs are sealed; one index transaction: entries moved, dead ones dropped, new
 //              packs as they are now, old ones marked as gone. put() looks before or after it
 //   5 remove   old files, then their rows; what a crash leaves of it is done when the store is
-//   opened
+//              opened
 //
 // A pack stays, with all its entries, when one of its live blocks could not be copied or put()
 // found one of its dead ones.

@@ -2,6 +2,7 @@
 #include "fs/fuse/request_loop.h"
 
 #include "blockstore/base/log.h"
+#include "fs/fuse/raw_request.h"
 
 #include <linux/fuse.h>
 #include <poll.h>
@@ -11,7 +12,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <system_error>
 
 namespace amberfs {
@@ -95,12 +95,6 @@ struct RequestLoop::Reader {
   ~Reader() { std::free(request.mem); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
-
-  [[nodiscard]] std::uint32_t opcode() const {
-    fuse_in_header header{};
-    std::memcpy(&header, request.mem, sizeof header);
-    return header.opcode;
-  }
 };
 
 RequestLoop::RequestLoop(fuse_session* session)
@@ -205,7 +199,7 @@ bool RequestLoop::serve_as_leader(Reader& reader) {
     if (got == -EINTR || got == -EAGAIN) continue;
     if (got <= 0) break;
     reader.last_wait = Clock::now() - reader.free_since;
-    reader.last_opcode = reader.opcode();
+    reader.last_opcode = current_request().opcode;  // peeked when it was read
     const bool still_leads = answer(reader, reader.last_opcode, static_cast<std::size_t>(got));
     reader.free_since = Clock::now();
     if (fuse_session_exited(session_) != 0) break;

@@ -2,6 +2,7 @@
 // Fails each call to the disk in turn, and cuts the power after it: nothing published is ever
 // lost, nothing unpublished appears half, and the store works again as soon as the disk does.
 #include "blockstore/pack_store.h"
+#include "tests/blockstore/fault_rig.h"
 #include "tests/blockstore/store_fixture.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/memory_index.h"
@@ -21,22 +22,8 @@ using testing::must;
 constexpr std::uint64_t kCommits = 6;
 constexpr std::uint64_t kBlocksPerCommit = 5;
 
-// A store above a disk that fails, with an index that survives crashes.
-struct Rig {
-  Rig() {
-    options.pack_size_bytes = 3 * kKiB;  // some commits seal a pack or two
-    must(posix->make_directory(dir / "packs"));
-    io.track_unsynced();
-  }
-  Result<std::unique_ptr<PackStore>> open() {
-    return PackStore::open(io, dir.path(), options, std::make_unique<MemoryIndex>(state));
-  }
-
-  testing::TempDir dir;
-  std::unique_ptr<Io> posix = make_posix_io();
-  FaultIo io{*posix};
-  std::shared_ptr<MemoryIndexState> state = std::make_shared<MemoryIndexState>();
-  BlockStoreOptions options;
+struct Rig : testing::FaultRig {
+  Rig() : FaultRig(3 * kKiB) {}  // some commits seal a pack or two
 };
 
 // What the layer above does: puts the blocks of a commit, publishes, and remembers what it was

@@ -3,6 +3,7 @@
 // the power after it: every live block and the head are there, by the index and by the packs alone.
 #include "blockstore/pack_store.h"
 #include "tests/blockstore/collect_support.h"
+#include "tests/blockstore/fault_rig.h"
 #include "tests/blockstore/store_fixture.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/memory_index.h"
@@ -21,22 +22,8 @@ using testing::MemoryIndex;
 using testing::MemoryIndexState;
 using testing::must;
 
-struct Rig {
-  Rig() {
-    options.pack_size_bytes = 5 * kKiB;
-    options.index_map_size_bytes = 16 * kMiB;
-    must(posix->make_directory(dir / "packs"));
-    io.track_unsynced();
-  }
-  Result<std::unique_ptr<PackStore>> open() {
-    return PackStore::open(io, dir.path(), options, std::make_unique<MemoryIndex>(state));
-  }
-
-  testing::TempDir dir;
-  std::unique_ptr<Io> posix = make_posix_io();
-  FaultIo io{*posix};
-  std::shared_ptr<MemoryIndexState> state = std::make_shared<MemoryIndexState>();
-  BlockStoreOptions options;
+struct Rig : testing::FaultRig {
+  Rig() : FaultRig(5 * kKiB) { options.index_map_size_bytes = 16 * kMiB; }
 };
 
 // What is published, and which of it is live.

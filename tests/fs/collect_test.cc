@@ -85,6 +85,18 @@ class EngineCollect : public ::testing::Test {
     ASSERT_TRUE(report);
     for (const auto& finding : report->findings) ADD_FAILURE() << finding.object << finding.what;
   }
+  using Kept = std::vector<std::pair<Manifest, std::string>>;
+  // Snapshots with what "log" was in them, and what it is now; as it stands, and opened anew.
+  void expect_kept(const Kept& kept, const std::string& content) {
+    for (int round = 0; round < 2; ++round) {
+      for (const auto& [manifest, expected] : kept) {
+        EXPECT_EQ(read(*engine_->view_of(manifest).view, "log"), expected);
+      }
+      EXPECT_EQ(read(*engine_->live_view(), "log"), content);
+      expect_whole();
+      open();
+    }
+  }
   std::uint64_t pack_bytes() { return engine_->blocks().stats()->pack_bytes; }
 
   testing::TempDir dir_;
@@ -95,7 +107,7 @@ class EngineCollect : public ::testing::Test {
 };
 
 TEST_F(EngineCollect, KeepsEverySnapshotAndDropsTheCommitsBetween) {
-  std::vector<std::pair<Manifest, std::string>> kept;
+  Kept kept;
   const Ino ino = make("log");
   std::string content;
   for (std::uint64_t i = 0; i < 12; ++i) {
@@ -112,14 +124,7 @@ TEST_F(EngineCollect, KeepsEverySnapshotAndDropsTheCommitsBetween) {
   EXPECT_GT(report.blocks_dropped, 9U);
   EXPECT_LT(pack_bytes(), 3 * 230'000U);
   EXPECT_GT(before, 12 * 200'000U);
-  for (int round = 0; round < 2; ++round) {
-    for (const auto& [manifest, expected] : kept) {
-      EXPECT_EQ(read(*engine_->view_of(manifest).view, "log"), expected);
-    }
-    EXPECT_EQ(read(*engine_->live_view(), "log"), content);
-    expect_whole();
-    open();
-  }
+  expect_kept(kept, content);
   EXPECT_EQ(collect().blocks_moved, 0U);
 }
 
@@ -181,7 +186,7 @@ TEST_F(EngineCollect, IsNoticedByNobody) {
   options_.compact.low_priority = false;
   const Ino ino = make("log");
   std::atomic<bool> stop = false;
-  std::vector<std::pair<Manifest, std::string>> kept;
+  Kept kept;
   std::string content;
   std::thread writer([&] {
     std::mt19937_64 random(7);
@@ -207,14 +212,7 @@ TEST_F(EngineCollect, IsNoticedByNobody) {
   for (int round = 0; round < 30; ++round) collect();
   stop = true;
   writer.join();
-  for (int round = 0; round < 2; ++round) {
-    for (const auto& [manifest, expected] : kept) {
-      EXPECT_EQ(read(*engine_->view_of(manifest).view, "log"), expected);
-    }
-    EXPECT_EQ(read(*engine_->live_view(), "log"), content);
-    expect_whole();
-    open();
-  }
+  expect_kept(kept, content);
 }
 
 }  // namespace

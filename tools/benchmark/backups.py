@@ -10,6 +10,7 @@ from machine import disk_use, run
 class BackupTool:
     name = ""
     package = ""
+    count = 0  # of versions
 
     def __init__(self, base, label=""):
         self.repository = Path(base) / f"repository-{self.name}{label}"
@@ -61,7 +62,6 @@ class Borg(BackupTool):
     name = "borg"
     package = "borgbackup"
     compression = "lz4"  # its default
-    count = 0
 
     def init(self):
         self.environment["BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK"] = "yes"
@@ -85,7 +85,6 @@ class BorgZstd(Borg):
 class Zbackup(BackupTool):
     name = "zbackup"
     package = "zbackup"
-    count = 0
 
     def init(self):
         self.call("zbackup", "init", "--non-encrypted", self.repository)

@@ -23,11 +23,16 @@ def run(*command, quiet=True, timeout=900, **more):
     return done.stdout.decode(errors="replace")
 
 
-def timed(*command, **more):
-    """Seconds that a command took."""
+def seconds(call, *arguments, **more):
+    """How long a call took."""
     start = time.monotonic()
-    run(*command, **more)
+    call(*arguments, **more)
     return time.monotonic() - start
+
+
+def timed(*command, **more):
+    """How long a command took, in seconds."""
+    return seconds(run, *command, **more)
 
 
 def drop_caches():

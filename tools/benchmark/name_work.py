@@ -3,9 +3,8 @@
 import shutil
 import subprocess
 import threading
-import time
 
-from machine import drop_caches, run, timed
+from machine import drop_caches, run, seconds, timed
 from rows import Goal, Row
 
 
@@ -34,8 +33,8 @@ def one_round(bench, system, count, values):
     directory = system.directory / "names"
     directory.mkdir()
 
-    def note(step, seconds):
-        values[step][system.name].append(seconds / count * 1e6)
+    def note(step, took):
+        values[step][system.name].append(took / count * 1e6)
 
     def each(step):
         note(step, bench.work(step, directory, "--count", count)["seconds"])
@@ -91,9 +90,7 @@ def snapshot_rows(bench):
             for name, (directory, take) in takers.items():
                 change_files(directory, changed)
                 run("sync", "-f", directory)
-                start = time.monotonic()
-                take()
-                values[name].append((time.monotonic() - start) * 1e3)
+                values[name].append(seconds(take) * 1e3)
         yield Row(key, f"snapshot of {count:,} files, {changed:,} changed", "ms", values, [Goal(limit)],
                   note="the command as a whole; restic and borg: a backup of it")
     if btrfs:

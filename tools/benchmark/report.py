@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table and the plots, from the figures of a run."""
 import math
+import textwrap
 
 from rows import Goal, Row
 
@@ -94,15 +95,10 @@ def plot(rows, path):
                         color=["#c77800" if name == "amberfs" else "#7a8794" for name in names])
         axes.bar_label(bars, [number(medians[name]) for name in names], fontsize=7)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
-        axes.set_title("\n".join(wrap(row["work"], 34)), fontsize=8)
+        axes.set_title("\n".join(textwrap.wrap(row["work"], 34)), fontsize=8)
         axes.set_ylabel(row["unit"], fontsize=8)
         if max(medians.values()) > 30 * max(1e-9, min(medians.values())):
             axes.set_yscale("log")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
-
-
-def wrap(text, width):
-    import textwrap
-    return textwrap.wrap(text, width)

@@ -8,10 +8,9 @@ import contextlib
 import json
 import shutil
 import sys
-import time
 from pathlib import Path
 
-from machine import Work, describe, run
+from machine import Work, describe, seconds, timed
 from systems import Amberfs, require_root, unmount_all
 
 GIB = 2**30
@@ -57,24 +56,15 @@ class Growing:
         snapshots = []
         for number in range(5):
             (work / f"changed-{number}").write_text("a line\n", encoding="ascii")
-            start = time.monotonic()
-            amberfs.snapshot()
-            snapshots.append(time.monotonic() - start)
+            snapshots.append(seconds(amberfs.snapshot))
         shutil.rmtree(work)
-        start = time.monotonic()
-        amberfs.unmount()
-        unmounted = time.monotonic() - start
-        start = time.monotonic()
-        amberfs.mount()
-        mounted = time.monotonic() - start
+        unmounted = seconds(amberfs.unmount)
+        mounted = seconds(amberfs.mount)
         memory_mounted = amberfs.note_memory()
         # Level 3: what gc costs by the number of blocks, not what zstd costs.
-        start = time.monotonic()
-        run(amberfs.binary, "gc", amberfs.directory, "--level", "3", timeout=3600)
-        first_gc = time.monotonic() - start
-        start = time.monotonic()
-        run(amberfs.binary, "gc", amberfs.directory, "--level", "3", timeout=3600)
-        second_gc = time.monotonic() - start
+        gc = (amberfs.binary, "gc", amberfs.directory, "--level", "3")
+        first_gc = timed(*gc, timeout=3600)
+        second_gc = timed(*gc, timeout=3600)
         return {
             "append_us": appended["seconds"] / appended["operations"] * 1e6,
             "sync_us": synced["seconds"] / synced["operations"] * 1e6,
@@ -93,10 +83,7 @@ def series(base, options, sizes, grow):
     store = Growing(base, options)
     points = []
     for size in sizes:
-        start = time.monotonic()
-        grow(store, size)
-        filled = time.monotonic() - start
-        point = {"size": size, "fill_s": filled, **store.measure()}
+        point = {"size": size, "fill_s": seconds(grow, store, size), **store.measure()}
         print(json.dumps(point), flush=True)
         points.append(point)
     store.amberfs.unmount()

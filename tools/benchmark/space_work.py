@@ -5,7 +5,7 @@ import time
 
 from backups import TOOLS
 from log_life import LogLife
-from machine import disk_use, drop_caches, run
+from machine import disk_use, drop_caches, run, seconds, timed
 from rows import Goal, Row, smallest
 from systems import Amberfs
 
@@ -39,9 +39,7 @@ def corpus_rows(bench):
     amberfs = fresh_amberfs(bench, "corpus")
     write_corpus(bench, amberfs.directory)
     amberfs.snapshot()
-    start = time.monotonic()
-    tidy_up(amberfs)
-    seconds = time.monotonic() - start
+    gc_seconds = seconds(tidy_up, amberfs)
     amberfs.unmount()
     size, fixed = amberfs.store_size()
     sizes["amberfs"] = [size / MIB]
@@ -68,7 +66,7 @@ def corpus_rows(bench):
     goals = [Goal(1.0, name) for name in ("restic", "borg", "zbackup", "btrfs") if name in sizes]
     yield Row("size-corpus", f"store size, {total:.1f} MiB of logs written once", "MiB", sizes,
               [*goals, Goal(1.05, "zstd -19 --long")],
-              note=f"blocks, index, snapshots, after gc ({seconds:.0f} s); journal and reserve, which do not "
+              note=f"blocks, index, snapshots, after gc ({gc_seconds:.0f} s); journal and reserve, which do not "
               f"grow, take {fixed / MIB:.0f} MiB more")
 
 
@@ -121,9 +119,7 @@ def going_back_rows(bench):
     for number in range(bench.rounds(5)):
         with open(amberfs.directory / "part" / "log-0.log", "r+b") as log:
             log.truncate(1000 + number)
-        start = time.monotonic()
-        run(amberfs.binary, "rollback", amberfs.directory, "full")
-        values["amberfs"].append((time.monotonic() - start) * 1e3)
+        values["amberfs"].append(timed(amberfs.binary, "rollback", amberfs.directory, "full") * 1e3)
     total = files * size
     yield Row("rollback", f"rollback of a {total / 2**30:.1f} GiB tree", "ms", values, [Goal(200)],
               note="the command as a whole")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file systems that are compared. Each gives a directory to work in, all on the same disk."""
+import json
 import os
 import re
 import subprocess
@@ -79,6 +80,16 @@ class Xfs(LoopSystem):
 
 
 class FuseSystem(System):
+    """A view of another directory."""
+
+    def start(self):
+        source = self.base / "source"
+        source.mkdir()
+        self.show(source)
+
+    def show(self, source):
+        """Mounts `source`."""
+
     def stop(self):
         run("fusermount3", "-u", self.directory)
 
@@ -88,9 +99,7 @@ class Bindfs(FuseSystem):
     package = "bindfs"
     slow = 100
 
-    def start(self):
-        source = self.base / "source"
-        source.mkdir()
+    def show(self, source):
         run("bindfs", source, self.directory)
 
 
@@ -99,9 +108,7 @@ class Gocryptfs(FuseSystem):
     package = "gocryptfs"
     slow = 100
 
-    def start(self):
-        source = self.base / "source"
-        source.mkdir()
+    def show(self, source):
         run("gocryptfs", "-q", "-init", "-extpass", "echo benchmark", source)
         run("gocryptfs", "-q", "-extpass", "echo benchmark", source, self.directory)
 
@@ -145,7 +152,6 @@ class Amberfs(System):
         self.unmount()
 
     def status(self):
-        import json
         return json.loads(run(self.binary, "status", self.directory, "--json"))
 
     def note_memory(self):
