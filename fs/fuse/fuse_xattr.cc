@@ -3,6 +3,7 @@
 #include "fs/fuse/fuse_edge.h"
 
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -35,8 +36,19 @@ Result<Bytes> get_xattr(Edge& edge, NodeId node, ByteView name) {
   return *std::move(value);
 }
 
+// `ls -l` asks each file for its SELinux label, and no answer of a FUSE server is cached; but told
+// that there are none on this file system, it asks only once. Only where no label has a meaning.
+bool is_label_without_selinux(ByteView name) {
+  static const bool selinux_runs = ::access("/sys/fs/selinux/enforce", F_OK) == 0;
+  return !selinux_runs && name == "security.selinux";
+}
+
 void do_getxattr(fuse_req_t request, fuse_ino_t node, const char* name, std::size_t size) {
-  reply_sized(request, get_xattr(edge_of(request), node, name), size);
+  Result<Bytes> value = get_xattr(edge_of(request), node, name);
+  if (!value && value.error().sys_errno == ENODATA && is_label_without_selinux(name)) {
+    return reply_error(request, posix_error(EOPNOTSUPP));
+  }
+  reply_sized(request, value, size);
 }
 
 Result<std::vector<Bytes>> xattr_names(Edge& edge, NodeId node) {
