@@ -82,6 +82,8 @@ struct CompactOptions {
   std::uint64_t node_group_bytes = 256 * kKiB;  // small, as a lookup reads single nodes
   std::uint64_t step_bytes = 4 * kGiB;          // of packs that are rewritten at once
   unsigned dead_percent = 10;  // a pack of which more is dead is rewritten to get it back
+  // Packs of less than an eighth of the full size: more than these are put together.
+  unsigned small_packs_max = 16;
   unsigned threads = 2;
   bool low_priority = true;          // of the threads that compress
   std::function<bool()> keep_going;  // asked for each block; false ends it with what is done

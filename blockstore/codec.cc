@@ -48,9 +48,10 @@ Result<Bytes> decode_zstd(ByteView stored, std::size_t plain_size) {
   return plain;
 }
 
-// What a window must be to hold all of the bytes; within what zstd accepts.
+// The smallest window that holds all of the bytes, within what zstd accepts: its tables, and so the
+// memory taken, double with each step.
 int window_log_for(std::size_t size) {
-  return std::clamp(static_cast<int>(std::bit_width(size)), 10, 27);
+  return std::clamp(static_cast<int>(std::bit_width(size - 1)), 10, 27);
 }
 
 // One byte less than the plain size: zstd gives up by itself on what would not shrink. An error

@@ -7,9 +7,13 @@
 
 namespace amberfs {
 
-bool GroupBuilder::has_room(std::uint64_t block_size) const {
+std::uint64_t GroupBuilder::plain_bytes_with(std::uint64_t block_size) const {
   const std::uint64_t table = kGroupHeadSize + kGroupEntrySize * (members_.size() + 1);
-  return table + bytes_.size() + block_size <= kGroupSizeMax;
+  return table + bytes_.size() + block_size;
+}
+
+bool GroupBuilder::has_room(std::uint64_t block_size) const {
+  return plain_bytes_with(block_size) <= kGroupSizeMax;
 }
 
 void GroupBuilder::add(const BlockId& id, BlockKind kind, ByteView block) {

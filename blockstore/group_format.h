@@ -39,8 +39,8 @@ struct GroupMember {
 class GroupBuilder {
  public:
   [[nodiscard]] bool empty() const { return members_.empty(); }
-  // Of the blocks, without the table.
-  [[nodiscard]] std::uint64_t block_bytes() const { return bytes_.size(); }
+  // Of the table and the blocks, after one more block of this size.
+  [[nodiscard]] std::uint64_t plain_bytes_with(std::uint64_t block_size) const;
   // Whether one more block keeps the plain bytes within kGroupSizeMax.
   [[nodiscard]] bool has_room(std::uint64_t block_size) const;
   void add(const BlockId& id, BlockKind kind, ByteView block);

@@ -30,7 +30,7 @@ Status GroupWriter::add(const BlockId& id, const BlockLocation& from, ByteView b
   }
   const std::uint64_t target =
       from.kind == BlockKind::kNode ? options_.node_group_bytes : options_.data_group_bytes;
-  const bool full = builder_.block_bytes() + bytes.size() > target;
+  const bool full = !builder_.empty() && builder_.plain_bytes_with(bytes.size()) > target;
   if (from.kind != kind_ || full || !builder_.has_room(bytes.size())) TRY(end_group());
   kind_ = from.kind;
   builder_.add(id, from.kind, bytes);

@@ -3,7 +3,9 @@
 //
 //   1 begin    the open pack is left for a fresh one, which takes the published head once more; all
 //              sealed packs but that one may be rewritten. put() notes from here on what it finds
-//   2 select   packs with live blocks outside groups, or with too much that is dead
+//   2 select   packs with live blocks outside groups, or with too much that is dead; small ones,
+//   when
+//              runs have left many
 //   3 copy     their live blocks → groups of new packs, which the index knows as empty, unsealed
 //              ones: what a crash leaves of them is cut off. Each block is decoded and compared
 //              with its id
@@ -27,6 +29,7 @@ namespace amberfs {
 namespace {
 
 constexpr std::size_t kEntriesAtOnce = 4096;
+constexpr std::uint64_t kSmallShare = 8;
 
 // What a block takes of its frame: of a group its share, so that the shares of all make up the
 // frame.
@@ -174,12 +177,19 @@ Status PackStore::Collection::select(const std::vector<PackRow>& packs) {
     return fail(Errc::kBlockMissing, 0, "collect: a block that is needed is not in the index",
                 store_.directory_);
   }
+  std::vector<PackRow> small;
   for (const auto& [number, usage] : usages) {
     TRY_ASSIGN(bool wanted, is_wanted(usage));
-    if (!wanted) continue;
-    wanted_.push_back(usage.row);
-    bytes_total_ += usage.row.length;
+    if (wanted) {
+      wanted_.push_back(usage.row);
+    } else if (usage.row.length < store_.options_.pack_size_bytes / kSmallShare) {
+      small.push_back(usage.row);
+    }
   }
+  if (small.size() > options_.small_packs_max) {
+    wanted_.insert(wanted_.end(), small.begin(), small.end());
+  }
+  for (const PackRow& row : wanted_) bytes_total_ += row.length;
   return ok();
 }
 

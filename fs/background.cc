@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an engine does unasked: commits, scheduled snapshots, the journal's timer, and what keeps
-// room on the disk.
+// What an engine does unasked: commits, scheduled snapshots and collections, the journal's timer,
+// and what keeps room on the disk.
 #include "blockstore/base/log.h"
 #include "fs/engine.h"
 
@@ -17,6 +17,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kPollInterval = std::chrono::milliseconds(250);
 constexpr auto kRetryAfterFailure = std::chrono::seconds(5);
+// Not in the rush of a start; but also where no server lives as long as the schedule asks for.
+constexpr auto kFirstCollectMax = std::chrono::hours(1);
 // Who waits for room has a program waiting behind it.
 constexpr auto kReliefMax = std::chrono::seconds(10);
 // What one entry of the overlay costs in tree nodes, as a multiple of its size in memory: a guess
@@ -57,6 +59,7 @@ void Engine::start_background() {
   MutexLock lock(background_mu_);  // requests may look already whether it runs
   background_ = std::thread([this] { background_loop(); });
   journal_sync_ = std::thread([this] { journal_sync_loop(); });
+  if (config_.gc_every_s > 0) collector_ = std::thread([this] { collect_loop(); });
 }
 
 void Engine::guard_space(std::uint64_t dirty_max_bytes) {
@@ -167,6 +170,34 @@ void Engine::background_loop() {
     if (!done) not_before = Clock::now() + kRetryAfterFailure;
     last_commit = Clock::now();
     committed_bytes = appended;
+  }
+}
+
+// False when the engine stops before.
+bool Engine::wait_until(Clock::time_point when) {
+  MutexLock lock(background_mu_);
+  while (!stopping_ && Clock::now() < when) {
+    background_wake_.wait_for(background_mu_, when - Clock::now());
+  }
+  return !stopping_;
+}
+
+// In a thread of its own, as it may take long; commits and snapshots go on.
+void Engine::collect_loop() {
+  const BackgroundPriority priority;
+  const auto every = std::chrono::seconds(config_.gc_every_s);
+  CollectOptions options;
+  options.compact.zstd_level = config_.gc_zstd_level;
+  for (auto next = Clock::now() + std::min<Clock::duration>(every, kFirstCollectMax);
+       wait_until(next); next = Clock::now() + every) {
+    const auto report = collect(options);
+    if (!report) {
+      log_error("scheduled gc: {}", report.error().to_string());
+      continue;
+    }
+    log_info("scheduled gc: packs from {} to {} bytes, {} blocks dropped, {} damaged",
+             report->bytes_before, report->bytes_after, report->blocks_dropped,
+             report->damage.size());
   }
 }
 

@@ -56,6 +56,10 @@ exact = []                 # globs of files whose every write(2) is journaled on
 
 [schedule]
 every = "10m"              # automatic snapshots, skipped when nothing changed; "off" for none
+
+[gc]
+every = "1d"               # packs smaller what stays, gives back what nothing names; or "off"
+zstd_level = 22            # 1 (fast) to 22 (small), in threads that run when nothing else does
 )";
 
 // As it would be written in the file.
@@ -265,13 +269,14 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   config.chunker = {static_cast<std::uint32_t>(min), static_cast<std::uint32_t>(average),
                     static_cast<std::uint32_t>(max)};
 
-  const auto read_level = [&read](std::string_view key, int& target) {
+  const auto read_level = [&read](std::string_view key, int& target, int lowest, int highest) {
     std::int64_t level = target;
-    read.integer(key, level, -7, 19);
+    read.integer(key, level, lowest, highest);
     target = static_cast<int>(level);
   };
-  read_level("codec.zstd_level", config.blocks.zstd_level);
-  read_level("journal.zstd_level", config.journal.packing.zstd_level);
+  read_level("codec.zstd_level", config.blocks.zstd_level, -7, 19);
+  read_level("journal.zstd_level", config.journal.packing.zstd_level, -7, 19);
+  read_level("gc.zstd_level", config.gc_zstd_level, 1, 22);
   read.size("packs.size", config.blocks.pack_size_bytes, 1 * kMiB, 4 * kGiB);
   read.size("cache.blocks", config.blocks.cache_size_bytes, 1 * kMiB, 1024 * kGiB);
   read.size("journal.segment", config.journal.segment_size_bytes, 32 * kMiB, 1 * kGiB);
@@ -284,6 +289,7 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.size("disk.reserve", config.reserve_bytes, 1 * kMiB, 1024 * kGiB);
   read.texts("capture.exact", config.exact_globs);
   read.duration_s("schedule.every", config.snapshot_every_s, 0);
+  read.duration_s("gc.every", config.gc_every_s, 0);
   read.refuse_unknown();
   TRY(read.result());
   if (format == 0) return bad(path, "store.format", "it is missing");

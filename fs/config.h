@@ -30,6 +30,8 @@ struct Config {
   std::uint64_t reserve_bytes = 0;                  // [disk] reserve; 0: by the disk's size
   std::vector<std::string> exact_globs;             // [capture] exact
   std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
+  std::uint64_t gc_every_s = 86400;                 // [gc] every; 0: off
+  int gc_zstd_level = CompactOptions{}.zstd_level;  // [gc] zstd_level
 };
 
 // The text of a new store's config.toml: every setting with its default and a line that explains

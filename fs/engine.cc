@@ -3,10 +3,13 @@
 
 #include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
+#include "fs/segment.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace amberfs {
 namespace {
@@ -38,6 +41,19 @@ Status require_empty_directory(Io& io, const std::string& path) {
   return ok();
 }
 
+// The number of the segment with which the journal will begin: behind those of the spares.
+Result<std::uint64_t> write_first_spares(Io& io, const std::string& store, Config config,
+                                         std::uint32_t wanted) {
+  constexpr std::uint64_t kFirst = 1;
+  if (wanted == 0) return kFirst;
+  TRY_ASSIGN(const DiskSpace disk, io.disk_space(store));
+  fit_to_disk(config, disk.total_bytes);
+  const std::uint32_t count = std::min(wanted, config.journal.spare_segments_max / 2);
+  TRY_ASSIGN(const std::uint32_t made, write_spares(io, store + "/journal", kFirst, count,
+                                                    config.journal.segment_size_bytes));
+  return kFirst + made;
+}
+
 }  // namespace
 
 Engine::Engine(Io& io, std::string store, Config config, FileLock lock)
@@ -49,7 +65,8 @@ Engine::~Engine() {
   }
 }
 
-Status Engine::create(Io& io, const std::string& store, const std::string& config_text) {
+Status Engine::create(Io& io, const std::string& store, const std::string& config_text,
+                      std::uint32_t spares) {
   const std::string config_path = store + "/config.toml";
   TRY_ASSIGN(Config config, parse_config(config_text, config_path));
   TRY(io.make_directory(store));
@@ -60,6 +77,7 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   TRY(BlockStore::create(io, store, config.blocks));
   TRY_ASSIGN(auto blocks, BlockStore::open(io, store, config.blocks));
   Head head;
+  TRY_ASSIGN(head.journal.segment, write_first_spares(io, store, config, spares));
   TRY_ASSIGN(head.root, make_empty_tree(*blocks));
   head.totals.inode_count = 1;
   head.commit_time_ns = now_ns();
@@ -144,6 +162,7 @@ Status Engine::close() {
   }
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
+  if (collector_.joinable()) collector_.join();
   // Every step is tried even when one before it failed: a failed commit still leaves the journal.
   Status committed = live_->dirty() ? commit() : ok();
   if (!committed && committed.error().code == Errc::kNoSpace) {

@@ -52,9 +52,12 @@ struct SnapshotView {
 
 class Engine {
  public:
-  // Makes an empty store in `store`, a new or empty directory. kStoreExists otherwise.
+  // Makes an empty store in `store`, a new or empty directory. kStoreExists otherwise. With
+  // `spare_segments` files of the journal written ahead, if the disk is not small: an fsync that is
+  // the first to use a block takes longer and writes more.
   [[nodiscard]] static Status create(Io& io, const std::string& store,
-                                     const std::string& config_text);
+                                     const std::string& config_text,
+                                     std::uint32_t spare_segments = 0);
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(Io& io, const std::string& store);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -69,7 +72,8 @@ class Engine {
   [[nodiscard]] Status finish_predecessors_change();
   [[nodiscard]] const AppliedRequests& applied_requests() const { return applied_requests_; }
 
-  // Starts the journal's timer, the commit thread and the snapshot schedule (the mounted server).
+  // Starts the journal's timer, the commit thread and the schedules of snapshots and collections
+  // (the mounted server).
   void start_background();
   // New data is refused from now on when the disk has no room for it, given that the kernel may
   // hold so many dirty bytes. After start_background().
@@ -140,6 +144,8 @@ class Engine {
   void refresh_caches(const BlockId& before, const BlockId& after);
   [[nodiscard]] bool wait_for_work(bool& commit_wanted);
   void background_loop();
+  void collect_loop();
+  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point when);
   void journal_sync_loop();
   void note_result(const char* what, const Status& status);
 
@@ -176,6 +182,7 @@ class Engine {
   Health health_ GUARDED_BY(background_mu_);
   std::atomic<std::int64_t> hold_back_after_ns_{0};  // steady clock
   std::thread background_;
+  std::thread collector_;
   std::thread journal_sync_;
   bool closed_ = false;
 };

@@ -3,6 +3,7 @@
 
 #include "blockstore/base/log.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 
@@ -55,6 +56,17 @@ Result<SegmentHeader> rewrite_spare(Io& io, const std::string& spare, std::uint6
   return header;
 }
 
+Status write_zeros(Io& io, const std::string& path, std::uint64_t size_bytes) {
+  TRY_ASSIGN(auto file, io.open(path, OpenMode::kCreateNew));
+  const Bytes zeros(kMiB, '\0');
+  for (std::uint64_t at = 0; at < size_bytes; at += zeros.size()) {
+    const std::uint64_t part = std::min<std::uint64_t>(zeros.size(), size_bytes - at);
+    TRY(file->pwrite(ByteView(zeros).substr(0, part), at));
+  }
+  TRY(file->sync_data());
+  return file->close();
+}
+
 }  // namespace
 
 std::string segment_file_name(std::uint64_t number) {
@@ -100,6 +112,20 @@ Result<SegmentPtr> create_segment(Io& io, const std::string& directory, std::uin
   if (status) status = io.sync_directory(directory);
   if (!status) return discard(io, path, std::move(status).error());
   return make_segment(header, std::move(file));
+}
+
+Result<std::uint32_t> write_spares(Io& io, const std::string& directory, std::uint64_t first,
+                                   std::uint32_t count, std::uint64_t size_bytes) {
+  for (std::uint32_t made = 0; made < count; ++made) {
+    const std::string path = directory + "/" + segment_file_name(first + made);
+    Status written = write_zeros(io, path, size_bytes);
+    if (written) continue;
+    TRY(io.unlink(path));
+    if (written.error().code == Errc::kNoSpace) return made;
+    return fail(std::move(written).error());
+  }
+  TRY(io.sync_directory(directory));
+  return count;
 }
 
 Result<SegmentPtr> recycle_segment(Io& io, const std::string& directory, std::uint64_t number,

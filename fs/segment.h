@@ -34,6 +34,13 @@ using SegmentPtr = std::shared_ptr<const Segment>;
 // name are durable. After an error nothing is left behind.
 [[nodiscard]] Result<SegmentPtr> create_segment(Io& io, const std::string& directory,
                                                 std::uint64_t number, std::uint64_t size_bytes);
+// Files of this size, `first` and on, that recycle_segment() takes later: written with zeros, for
+// the blocks of a file that is only allocated cost the file system beneath a journal commit when
+// they are first written, with each fsync. Returns how many: fewer when the disk has no room for
+// more.
+[[nodiscard]] Result<std::uint32_t> write_spares(Io& io, const std::string& directory,
+                                                 std::uint64_t first, std::uint32_t count,
+                                                 std::uint64_t size_bytes);
 // The same from the file `spare`, which is not needed any more and has that size already.
 [[nodiscard]] Result<SegmentPtr> recycle_segment(Io& io, const std::string& directory,
                                                  std::uint64_t number, const std::string& spare);

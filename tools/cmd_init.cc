@@ -11,6 +11,8 @@
 namespace amberfs::tools {
 namespace {
 
+constexpr std::uint32_t kSpareSegments = 2;
+
 struct Options {
   std::string store;
   int zstd_level = 3;
@@ -40,7 +42,7 @@ Result<int> run(const Options& options, const Context& context) {
   }
   const std::string store = absolute_path(options.store);
   const auto io = make_posix_io();
-  TRY(Engine::create(*io, store, *text));
+  TRY(Engine::create(*io, store, *text, kSpareSegments));
   if (context.json) {
     TRY(print(Json{{"store", store}}.dump() + "\n"));
   } else {

@@ -198,6 +198,28 @@ TEST_F(Collect, RewritesGroupsOnlyWhenEnoughOfThemIsDead) {
   expect_whole();
 }
 
+TEST_F(Collect, PutsSmallPacksTogetherWhenThereAreMany) {
+  std::map<BlockId, Bytes> live;
+  auto compact = small_groups();
+  compact.small_packs_max = 3;
+  std::size_t most = 0;
+  for (std::uint64_t run = 0; run < 9; ++run) {
+    live.merge(publish_blocks(run * 100, 5));
+    must(collect(*store, live_list(live), compact));
+    most = std::max(most, pack_paths().size());
+    expect_all(live);
+    expect_whole();
+  }
+  EXPECT_EQ(most, 3U + 2);  // the run's own, and the open one
+  compact.small_packs_max = 0;
+  must(collect(*store, live_list(live), compact));
+  EXPECT_EQ(pack_paths().size(), 2U);
+  expect_all(live);
+  rebuild();
+  expect_all(live);
+  expect_whole();
+}
+
 TEST_F(Collect, StopsWhenItIsTold) {
   const auto live = publish_blocks(0, 20);
   const auto dead = publish_blocks(100, 5);

@@ -68,7 +68,7 @@ std::string describe(const TreeModel& tree) {
 
 std::string to_text(const std::vector<Step>& steps) {
   constexpr std::array kNames{"create", "append", "overwrite", "truncate", "rename", "link",
-                              "unlink", "fsync",  "snapshot",  "rollback", "commit"};
+                              "unlink", "fsync",  "snapshot",  "rollback", "commit", "gc"};
   std::string text;
   for (const Step step : steps) {
     if (!text.empty()) text += ", ";
@@ -150,7 +150,19 @@ namespace {
 
 bool needs_file(Step step) {
   return step != Step::kCreate && step != Step::kFsync && step != Step::kSnapshot &&
-         step != Step::kRollback && step != Step::kCommit;
+         step != Step::kRollback && step != Step::kCommit && step != Step::kCollect;
+}
+
+// Also what was given up just now; groups so small that there are several.
+Status collect_all(Engine& engine) {
+  CollectOptions options;
+  options.recent = std::chrono::seconds(-1);
+  options.compact.zstd_level = 1;
+  options.compact.data_group_bytes = 4 * kKiB;
+  auto report = engine.collect(options);
+  if (!report) return fail(std::move(report).error());
+  if (!report->damage.empty()) return fail(Errc::kCorrupt, 0, "gc: " + report->damage[0].what);
+  return ok();
 }
 
 }  // namespace
@@ -249,6 +261,10 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
       }
       case Step::kCommit:
         done = engine->commit();
+        promised = true;
+        break;
+      case Step::kCollect:
+        done = collect_all(*engine);
         promised = true;
         break;
     }

@@ -34,8 +34,9 @@ enum class Step {
   kSnapshot,
   kRollback,
   kCommit,
+  kCollect,
 };
-constexpr int kStepCount = 11;
+constexpr int kStepCount = 12;
 [[nodiscard]] std::string to_text(const std::vector<Step>& steps);
 
 // Names of the root directory and what stands behind them: files by number, for hard links.

@@ -6,6 +6,7 @@
 #include "tests/support/pass_io.h"
 #include "tests/support/temp_dir.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -117,6 +118,48 @@ TEST_F(EngineTest, RefusesToMakeAStoreWhereOneIs) {
   const Status again = Engine::create(*io_, store_, small_config());
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Errc::kStoreExists);
+}
+
+TEST_F(EngineTest, ANewStoreCanHaveSparesOfTheJournalAndUsesThem) {
+  const std::string store = dir_ / "with-spares";
+  ASSERT_TRUE(Engine::create(*io_, store, small_config(), 2));
+  const auto blocks = [&](int number) {
+    struct stat st {};
+    const std::string path = fmt::format("{}/journal/{:012}.wal", store, number);
+    return ::stat(path.c_str(), &st) == 0 ? st.st_blocks * 512 : 0;
+  };
+  constexpr off_t kSegment = 32 * kMiB;
+  EXPECT_GE(blocks(1), kSegment);
+  EXPECT_GE(blocks(2), kSegment);
+  open(store);
+  append(make_file("f"), "a line\n");
+  ASSERT_TRUE(engine_->journal().sync_to(engine_->live().last_seq()));
+  // A spare under its new name; not yet the other one.
+  EXPECT_GE(blocks(3), kSegment);
+  EXPECT_EQ((blocks(1) > 0) + (blocks(2) > 0), 1);
+  kill_and_open();
+  EXPECT_EQ(live_content("f"), "a line\n");
+  ASSERT_TRUE(engine_->commit());
+  append(make_file("g"), "another\n");
+  kill_and_open();
+  EXPECT_EQ(live_content("f") + live_content("g"), "a line\nanother\n");
+}
+
+TEST_F(EngineTest, AStoreWithoutRoomForSparesHasFewer) {
+  testing::FaultIo full(*io_);
+  for (int at : {4, 40}) {
+    const std::string store = dir_ / ("no-room" + std::to_string(at));
+    full.count(testing::io_ops({testing::IoOp::kWrite}));
+    full.arm({.at = static_cast<unsigned>(at), .sys_errno = ENOSPC});
+    const Status made = Engine::create(full, store, small_config(), 2);
+    ASSERT_TRUE(full.fired());
+    ASSERT_TRUE(made) << made.error().to_string();
+    open(store);
+    EXPECT_EQ(std::filesystem::exists(store + "/journal/000000000001.wal"), at == 40);
+    append(make_file("f"), "a line\n");
+    kill_and_open();
+    EXPECT_EQ(live_content("f"), "a line\n");
+  }
 }
 
 TEST_F(EngineTest, SecondOpenIsLockedOut) {

@@ -169,7 +169,9 @@ def child_of(pid):
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as text:
-            return text.read().rsplit(")", 1)[1].split()[0] != "Z"
+            if text.read().rsplit(")", 1)[1].split()[0] != "Z":
+                return True
+        return len(os.listdir(f"/proc/{pid}/task")) > 1  # its other threads still hold its files
     except OSError:
         return False
 
