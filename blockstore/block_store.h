@@ -127,6 +127,8 @@ class BlockStore : public Blocks {
   // kCorrupt when the block is shorter.
   [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,
                                     std::size_t size) = 0;
+  // True when a read of it needs no decoding. By the next moment that may have changed.
+  [[nodiscard]] virtual bool is_cached(const BlockId&) { return false; }
   // Hint: these blocks will be read soon (decoded in the background, bounded).
   virtual void prefetch(std::span<const BlockId> ids) = 0;
   // Every frame of every pack against its checksum, index against packs both ways. Damage found is

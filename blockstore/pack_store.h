@@ -40,6 +40,7 @@ class PackStore final : public BlockStore {
   Status publish(ByteView head) override;
   void abandon() override;
   Status read(const BlockId& id, std::uint64_t offset, char* target, std::size_t size) override;
+  [[nodiscard]] bool is_cached(const BlockId& id) override { return cache_.contains(id); }
   void prefetch(std::span<const BlockId> ids) override;
   Result<std::vector<Damage>> verify(const VerifyOptions& options) override;
   Result<BlockStoreStats> stats() override;

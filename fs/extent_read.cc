@@ -7,13 +7,21 @@
 namespace amberfs {
 namespace {
 
-// More blocks than one: those behind the first are decoded while it is read.
+// More blocks than one: the first that is not decoded yet is decoded by who reads, and those behind
+// it meanwhile. Not that one: a read that begins inside a block finds it decoded by the read
+// before, is at the next one at once, and would decode it beside the thread that does so ahead.
 void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& extents) {
   std::vector<BlockId> ids;
-  for (std::size_t i = 1; i < extents.size(); ++i) {
+  bool first = true;
+  for (std::size_t i = 0; i < extents.size(); ++i) {
     const Extent& extent = extents[i].extent;
-    if (extent.kind != ExtentKind::kBlock || extent.block == extents[i - 1].extent.block) continue;
-    ids.push_back(extent.block);
+    if (extent.kind != ExtentKind::kBlock) continue;
+    if (i > 0 && extent.block == extents[i - 1].extent.block) continue;
+    if (!first) {
+      ids.push_back(extent.block);
+    } else if (!blocks.is_cached(extent.block)) {
+      first = false;
+    }
   }
   if (!ids.empty()) blocks.prefetch(ids);
 }

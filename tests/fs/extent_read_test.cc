@@ -63,6 +63,26 @@ class DataReaderTest : public ::testing::Test {
   View view_{{overlay_}, Tree(blocks_, BlockId{})};
 };
 
+// The reader decodes the first block that is not decoded yet itself: a thread that did so too would
+// only do it twice.
+TEST_F(DataReaderTest, TheBlocksBehindTheReadersOwnAreDecodedAhead) {
+  set_size(12);
+  put_block(4, "aaaa");
+  put_block(8, "bbbb");
+  put_block(12, "cccc");
+  const BlockId a{sha256("aaaa")};
+  const BlockId b{sha256("bbbb")};
+  const BlockId c{sha256("cccc")};
+  ASSERT_TRUE(read(0, 12));
+  EXPECT_EQ(blocks_.take_prefetched(), (std::vector<BlockId>{b, c}));
+  blocks_.set_cached(a);
+  EXPECT_EQ(read(2, 10), "aabbbbcccc");
+  EXPECT_EQ(blocks_.take_prefetched(), std::vector<BlockId>{c});
+  blocks_.set_cached(b);
+  ASSERT_TRUE(read(2, 6));
+  EXPECT_TRUE(blocks_.take_prefetched().empty());
+}
+
 TEST_F(DataReaderTest, ReadsAnyRangeOfBlocksJournalAndHoles) {
   set_size(30);
   put_block(8, "ABCDEFGH", "xx");

@@ -8,6 +8,8 @@
 
 #include <cstring>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 namespace amberfs::testing {
 
@@ -50,12 +52,30 @@ class MemoryBlockStore final : public BlockStore {
     std::memcpy(target, data->data() + offset, size);
     return ok();
   }
-  void prefetch(std::span<const BlockId>) override {}
+  bool is_cached(const BlockId& id) override {
+    MutexLock lock(mu_);
+    return cached_.contains(id);
+  }
+  void prefetch(std::span<const BlockId> ids) override {
+    MutexLock lock(mu_);
+    prefetched_.assign(ids.begin(), ids.end());
+  }
   Result<std::vector<Damage>> verify(const VerifyOptions&) override {
     return std::vector<Damage>{};
   }
   Result<BlockStoreStats> stats() override { return BlockStoreStats{}; }
   Status close() override { return ok(); }
+
+  // What is_cached() says from now on; nothing else depends on it.
+  void set_cached(const BlockId& id) {
+    MutexLock lock(mu_);
+    cached_.insert(id);
+  }
+  // Of the last hint; forgets it.
+  std::vector<BlockId> take_prefetched() {
+    MutexLock lock(mu_);
+    return std::exchange(prefetched_, {});
+  }
 
   void crash() {
     MutexLock lock(mu_);
@@ -68,6 +88,8 @@ class MemoryBlockStore final : public BlockStore {
   Map published_ GUARDED_BY(mu_);
   Map pending_ GUARDED_BY(mu_);
   Bytes head_ GUARDED_BY(mu_);
+  std::unordered_set<BlockId> cached_ GUARDED_BY(mu_);
+  std::vector<BlockId> prefetched_ GUARDED_BY(mu_);
 };
 
 }  // namespace amberfs::testing
