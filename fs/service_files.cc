@@ -103,11 +103,14 @@ Result<Reply> run_read(const Call& call) {
   if ((inode.mode & S_IFMT) != S_IFREG) {
     return fail(Errc::kBadRequest, 0, "read: not a regular file", "/" + encode_path(place.path));
   }
-  Bytes payload(size, '\0');
-  TRY_ASSIGN(std::size_t got, call.engine().data().read(*place.view, place.ino, offset,
-                                                        payload.data(), payload.size()));
-  payload.resize(got);
-  return make_reply({{"size", got}, {"file_size", inode.size_bytes}}, std::move(payload));
+  Bytes payload;
+  Result<std::size_t> got = 0;
+  payload.resize_and_overwrite(size, [&](char* target, std::size_t wanted) {
+    got = call.engine().data().read(*place.view, place.ino, offset, target, wanted);
+    return got ? *got : 0;
+  });
+  if (!got) return fail(std::move(got).error());
+  return make_reply({{"size", *got}, {"file_size", inode.size_bytes}}, std::move(payload));
 }
 
 constexpr std::array kCommands{Command{"stat", run_stat}, Command{"readdir", run_readdir},

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -147,6 +148,7 @@ Result<Session> Session::open(const std::string& target) {
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (mounted) {
     session.mount_point_ = mounted->mount_point;
+    session.store_ = mounted->store;
     TRY_ASSIGN(session.client_, connect_to_server(*mounted));
     return session;
   }
@@ -155,7 +157,19 @@ Result<Session> Session::open(const std::string& target) {
   if (!engine && engine.error().code == Errc::kNotAStore) {
     return fail(Errc::kNotAStore, 0, "open: neither a store nor inside a mounted amberfs", target);
   }
-  TRY_ASSIGN(session.engine_, std::move(engine));
+  TRY_ASSIGN(session.owned_engine_, std::move(engine));
+  session.engine_ = session.owned_engine_.get();
+  return session;
+}
+
+Result<Session> Session::branch() const {
+  Session session;
+  session.mount_point_ = mount_point_;
+  session.store_ = store_;
+  session.engine_ = engine_;
+  if (client_) {
+    TRY_ASSIGN(session.client_, connect_to_server({mount_point_, store_}));
+  }
   return session;
 }
 
@@ -169,8 +183,19 @@ Result<Session::Answer> Session::call(const Json& request) {
   return answer;
 }
 
+Result<std::size_t> Session::read_into(const Json& request, std::span<char> target) {
+  const std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (client_) return client_->read_into(text, target);
+  TRY_ASSIGN(const Reply reply, Service(*engine_).call(text, {}));
+  if (reply.payload.size() > target.size()) {
+    return fail(Errc::kBadRequest, 0, "read: more than there is room for");
+  }
+  std::ranges::copy(reply.payload, target.begin());
+  return reply.payload.size();
+}
+
 Status Session::close() {
-  return engine_ ? engine_->close() : ok();
+  return owned_engine_ ? owned_engine_->close() : ok();
 }
 
 Result<Session::Answer> ask(const std::string& target, const Json& request) {

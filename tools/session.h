@@ -14,6 +14,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace amberfs::tools {
@@ -52,6 +53,11 @@ class Session {
     Bytes payload;
   };
   [[nodiscard]] Result<Answer> call(const Json& request);
+  // A "read" request whose bytes are put into `target`. Returns how many; 0 at the end of the file.
+  [[nodiscard]] Result<std::size_t> read_into(const Json& request, std::span<char> target);
+  // Another session with the same store for another thread: a connection of its own, or the same
+  // engine, which this session goes on to own and must outlive the branch.
+  [[nodiscard]] Result<Session> branch() const;
   // Closes an engine opened here, reporting what goes wrong. Call it after the last request.
   [[nodiscard]] Status close();
   // Where TARGET itself lies inside the mount ("" for its root), so that paths can be relative.
@@ -61,7 +67,9 @@ class Session {
   Session() = default;
   std::optional<ControlClient> client_;
   std::unique_ptr<Io> io_;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<Engine> owned_engine_;
+  Engine* engine_ = nullptr;  // of a store that is not mounted; of a branch: borrowed
+  std::string store_;         // of a mounted store
   std::string mount_point_;
 };
 

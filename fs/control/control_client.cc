@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/control/control_client.h"
 
-#include "fs/control/control_protocol.h"
-
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -41,13 +39,14 @@ ControlClient::~ControlClient() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Result<Reply> ControlClient::call(const std::string& request_json, const ProgressSink& progress) {
+Result<Message> ControlClient::exchange(const std::string& request_json,
+                                        const ProgressSink& progress, std::span<char> target) {
   TRY(send_message(fd_, {MessageKind::kRequest, request_json, {}}));
   while (true) {
-    TRY_ASSIGN(Message message, receive_message(fd_));
+    TRY_ASSIGN(Message message, receive_message(fd_, target));
     switch (message.kind) {
       case MessageKind::kReply:
-        return Reply{std::move(message.json), std::move(message.payload)};
+        return message;
       case MessageKind::kError:
         return fail(decode_error(message.json));
       case MessageKind::kProgress:
@@ -57,6 +56,20 @@ Result<Reply> ControlClient::call(const std::string& request_json, const Progres
         return fail(Errc::kControl, 0, "read the server's answer: it is a request");
     }
   }
+}
+
+Result<Reply> ControlClient::call(const std::string& request_json, const ProgressSink& progress) {
+  TRY_ASSIGN(Message message, exchange(request_json, progress, {}));
+  return Reply{std::move(message.json), std::move(message.payload)};
+}
+
+Result<std::size_t> ControlClient::read_into(const std::string& request_json,
+                                             std::span<char> target) {
+  TRY_ASSIGN(const Message message, exchange(request_json, {}, target));
+  if (!message.payload.empty()) {
+    return fail(Errc::kControl, 0, "read the server's answer: more than was asked for");
+  }
+  return message.placed;
 }
 
 }  // namespace amberfs

@@ -5,7 +5,10 @@
 // Errors:  kControl when there is no server; otherwise the error that the server answered.
 #pragma once
 
+#include "fs/control/control_protocol.h"
 #include "fs/service.h"
+
+#include <span>
 
 namespace amberfs {
 
@@ -20,9 +23,16 @@ class ControlClient {
   ~ControlClient();
 
   [[nodiscard]] Result<Reply> call(const std::string& request_json, const ProgressSink& progress);
+  // A "read" whose bytes come straight into `target`, without a copy of their own. Returns how
+  // many; kControl when they do not fit.
+  [[nodiscard]] Result<std::size_t> read_into(const std::string& request_json,
+                                              std::span<char> target);
 
  private:
   explicit ControlClient(int fd) : fd_(fd) {}
+  // Sends a request and receives up to the reply to it.
+  [[nodiscard]] Result<Message> exchange(const std::string& request_json,
+                                         const ProgressSink& progress, std::span<char> target);
   int fd_;
 };
 

@@ -45,6 +45,13 @@ Result<bool> receive_all(int fd, char* target, std::size_t size) {
   return true;
 }
 
+// The rest of a message that has begun.
+Status receive_part(int fd, char* target, std::size_t size) {
+  TRY_ASSIGN(const bool more, receive_all(fd, target, size));
+  if (!more) return fail(Errc::kControl, 0, "receive from the control socket: cut off");
+  return ok();
+}
+
 }  // namespace
 
 Bytes encode_message_header(MessageKind kind, std::size_t json_size, std::size_t payload_size) {
@@ -81,7 +88,7 @@ Status send_message(int fd, const Message& message) {
   return send_all(fd, message.payload);
 }
 
-Result<Message> receive_message(int fd) {
+Result<Message> receive_message(int fd, std::span<char> target) {
   std::array<char, kHeaderSize> raw{};
   TRY_ASSIGN(bool more, receive_all(fd, raw.data(), raw.size()));
   if (!more) return fail(Errc::kControl, ECONNRESET, "receive from the control socket");
@@ -89,9 +96,14 @@ Result<Message> receive_message(int fd) {
   Message message;
   message.kind = header.kind;
   message.json.resize(header.json_size);
+  TRY(receive_part(fd, message.json.data(), message.json.size()));
+  if (header.payload_size <= target.size()) {
+    message.placed = header.payload_size;
+    TRY(receive_part(fd, target.data(), message.placed));
+    return message;
+  }
   message.payload.resize(header.payload_size);
-  TRY(receive_all(fd, message.json.data(), message.json.size()));
-  TRY(receive_all(fd, message.payload.data(), message.payload.size()));
+  TRY(receive_part(fd, message.payload.data(), message.payload.size()));
   return message;
 }
 

@@ -8,6 +8,7 @@
 
 #include "fs/service.h"
 
+#include <span>
 #include <string>
 
 namespace amberfs {
@@ -18,6 +19,7 @@ struct Message {
   MessageKind kind = MessageKind::kRequest;
   std::string json;
   Bytes payload;
+  std::size_t placed = 0;  // bytes of the payload that went where the receiver wanted them
 };
 
 constexpr std::size_t kControlJsonMax = 16 * kMiB;
@@ -34,7 +36,9 @@ struct MessageHeader {
 [[nodiscard]] Result<MessageHeader> decode_message_header(ByteView bytes);
 
 [[nodiscard]] Status send_message(int fd, const Message& message);
-[[nodiscard]] Result<Message> receive_message(int fd);  // kControl when the peer hung up
+// kControl when the peer hung up. A payload that fits into `target` is put there (`placed`): file
+// data in bulk is neither zero-filled nor copied once more.
+[[nodiscard]] Result<Message> receive_message(int fd, std::span<char> target = {});
 
 // An Error across the socket and back, unchanged.
 [[nodiscard]] std::string encode_error(const Error& error);
