@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/copy_out.h"
 
-#include "blockstore/base/hash.h"
 #include "fs/path_text.h"
+#include "tools/copied_file.h"
+#include "tools/copy_workers.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,35 +17,7 @@
 namespace amberfs::tools {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd = -1) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] int close() {
-    const int fd = std::exchange(fd_, -1);
-    return fd >= 0 ? ::close(fd) : 0;
-  }
-
- private:
-  int fd_;
-};
-
-std::unexpected<Error> failed(const char* tried, const std::string& path) {
-  return fail(errc_for(errno), errno, std::string("restore elsewhere: ") + tried, path);
-}
-
-timespec to_timespec(const Json& time) {
-  return {.tv_sec = time.value("seconds", std::int64_t{0}),
-          .tv_nsec = time.value("nanoseconds", std::int64_t{0})};
-}
+constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool is_safe_name(ByteView name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == ByteView::npos &&
@@ -63,12 +32,17 @@ class Copier {
     std::error_code error;
     std::filesystem::create_directories(request_.directory, error);
     root_ = Descriptor(::open(request_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (root_.get() < 0) return failed("open the target directory", request_.directory);
+    if (root_.get() < 0) return copy_failed("open the target directory", request_.directory);
+    TRY(note_device(root_.get(), request_.directory));
+    TRY_ASSIGN(workers_, CopyWorkers::start(session_, request_.view));
     for (const std::string& path : request_.paths) {
       const auto decoded = decode_path(path);
       if (!decoded) return fail(Errc::kBadRequest, 0, "read path", path);
       TRY(copy_path(normal_path(*decoded)));
     }
+    TRY(workers_->finish());
+    TRY(finish_parents());
+    TRY(sync());
     return report_;
   }
 
@@ -87,9 +61,12 @@ class Copier {
     Descriptor held;
     std::size_t at = 0;
     for (auto slash = path.find('/'); slash != Bytes::npos; slash = path.find('/', slash + 1)) {
-      const Bytes name = path.substr(at, slash - at);
-      TRY_ASSIGN(Descriptor next, enter_directory(parent, name, path.substr(0, slash)));
-      held = std::move(next);
+      const Bytes above = path.substr(0, slash);
+      TRY_ASSIGN(Directory next, enter_directory(parent, path.substr(at, slash - at), above));
+      if (next.made) {
+        TRY_ASSIGN(parents_[above], stat_of(above));
+      }
+      held = std::move(next.fd);
       parent = held.get();
       at = slash + 1;
     }
@@ -97,19 +74,59 @@ class Copier {
     return copy_entry(parent, path.substr(at), path, top);
   }
 
-  Result<Descriptor> enter_directory(int parent, const Bytes& name, const Bytes& path) {
+  struct Directory {
+    Descriptor fd;
+    bool made = false;
+  };
+  Result<Directory> enter_directory(int parent, const Bytes& name, const Bytes& path) {
     if (!is_safe_name(name)) return fail(Errc::kBadRequest, 0, "restore elsewhere: name", path);
-    if (::mkdirat(parent, name.c_str(), 0700) == 0) {
-      Descriptor made(::openat(parent, name.c_str(), kOpenDirectory));
-      if (made.get() < 0) return failed("open", path);
-      TRY_ASSIGN(Json stat, stat_of(path));
-      TRY(copy_attributes(made.get(), path, stat));
-      return made;
+    const bool made = ::mkdirat(parent, name.c_str(), 0700) == 0;
+    if (!made && errno != EEXIST) return copy_failed("make directory", path);
+    Directory directory{Descriptor(::openat(parent, name.c_str(), kOpenDirectory)), made};
+    if (directory.fd.get() < 0) return copy_failed("open", path);
+    if (!made) TRY(note_device(directory.fd.get(), path));  // something may be mounted there
+    return directory;
+  }
+
+  // Directories that were made above what was asked for. Not before all is there: what is made in a
+  // directory changes its times, and its mode may forbid it. The deepest come first.
+  Status finish_parents() {
+    for (auto it = parents_.rbegin(); it != parents_.rend(); ++it) {
+      const auto& [path, stat] = *it;
+      Descriptor directory(::openat(root_.get(), ".", kOpenDirectory));
+      for (std::size_t at = 0; at < path.size();) {
+        const std::size_t slash = std::min(path.find('/', at), path.size());
+        const Bytes name = path.substr(at, slash - at);
+        directory = Descriptor(::openat(directory.get(), name.c_str(), kOpenDirectory));
+        if (directory.get() < 0) return copy_failed("open", path);
+        at = slash + 1;
+      }
+      TRY(copy_attributes(session_, request_.view, path, stat, directory.get()));
     }
-    if (errno != EEXIST) return failed("make directory", path);
-    Descriptor there(::openat(parent, name.c_str(), kOpenDirectory));
-    if (there.get() < 0) return failed("open", path);
-    return there;
+    return ok();
+  }
+
+  // One descriptor of each file system that is written to, opened before the first write: the
+  // kernel reports what could not be written since then.
+  Status note_device(int directory, const Bytes& path) {
+    struct stat st {};
+    if (::fstat(directory, &st) != 0) return copy_failed("stat", path);
+    if (devices_.contains(st.st_dev)) return ok();
+    Descriptor own(::openat(directory, ".", kOpenDirectory));
+    if (own.get() < 0) return copy_failed("open", path);
+    devices_.emplace(st.st_dev, std::move(own));
+    return ok();
+  }
+
+  // What is reported as written is on the disk. Of FUSE file systems it is fsync that is heard.
+  Status sync() {
+    for (const auto& [device, directory] : devices_) {
+      if (::syncfs(directory.get()) != 0 ||
+          (::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOSYS)) {
+        return copy_failed("sync", request_.directory);
+      }
+    }
+    return ok();
   }
 
   Status copy_entry(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
@@ -117,18 +134,19 @@ class Copier {
     const auto mode = stat.value("mode", 0U);
     const auto ino = stat.value("ino", std::uint64_t{0});
     if (S_ISDIR(mode)) {
-      TRY_ASSIGN(Descriptor directory, enter_directory(parent, name, path));
-      TRY(copy_children(directory.get(), path));
-      return copy_attributes(directory.get(), path, stat);
+      TRY_ASSIGN(const Directory directory, enter_directory(parent, name, path));
+      TRY(copy_children(directory.fd.get(), path));
+      // The files below may still be written to: that changes nothing about the directory.
+      return copy_attributes(session_, request_.view, path, stat, directory.fd.get());
     }
     if (request_.overwrite && ::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) {
-      return failed("replace", path);
+      return copy_failed("replace", path);
     }
     ++report_.files;
     const auto linked = links_.find(ino);
     if (linked != links_.end()) {
       if (::linkat(root_.get(), linked->second.c_str(), parent, name.c_str(), 0) != 0) {
-        return failed("link", path);
+        return copy_failed("link", path);
       }
       return ok();
     }
@@ -156,42 +174,11 @@ class Copier {
     }
   }
 
+  // Makes the file, so that links to it can be made at once; the workers write it.
   Status copy_file(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
-    Descriptor file(
-        ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (file.get() < 0) return failed("create (--overwrite replaces what is there)", path);
-    const std::uint64_t size = stat.value("size", std::uint64_t{0});
-    for (std::uint64_t offset = 0; offset < size;) {
-      TRY_ASSIGN(auto answer, session_.call({{"command", "read"},
-                                             {"view", request_.view},
-                                             {"path", encode_path(path)},
-                                             {"offset", offset}}));
-      if (answer.payload.empty()) return fail(Errc::kCorrupt, 0, "read: it ends early", path);
-      TRY(write_sparse(file.get(), answer.payload, offset, path));
-      offset += answer.payload.size();
-    }
-    if (::ftruncate(file.get(), static_cast<off_t>(size)) != 0) return failed("size", path);
-    report_.bytes += size;
-    TRY(copy_attributes(file.get(), path, stat));
-    if (file.close() != 0) return failed("close", path);
-    return ok();
-  }
-
-  // Runs of zeros are left out: they become holes.
-  static Status write_sparse(int fd, ByteView bytes, std::uint64_t offset, const Bytes& path) {
-    constexpr std::size_t kBlock = 4096;
-    for (std::size_t at = 0; at < bytes.size();) {
-      const ByteView block = bytes.substr(at, kBlock);
-      if (std::ranges::all_of(block, [](char c) { return c == '\0'; })) {
-        at += block.size();
-        continue;
-      }
-      const ssize_t n = ::pwrite(fd, block.data(), block.size(), static_cast<off_t>(offset + at));
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return failed("write", path);
-      at += static_cast<std::size_t>(n);
-    }
-    return ok();
+    TRY_ASSIGN(const auto file, CopiedFile::create(parent, name, path, stat));
+    report_.bytes += file->size();
+    return workers_->add(file);
   }
 
   Status copy_special(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
@@ -202,61 +189,23 @@ class Copier {
                                              {"path", encode_path(path)}}));
       const auto target = decode_path(answer.json.value("target", ""));
       if (!target || ::symlinkat(target->c_str(), parent, name.c_str()) != 0) {
-        return failed("make symlink", path);
+        return copy_failed("make symlink", path);
       }
     } else if (::mknodat(parent, name.c_str(), mode & (S_IFMT | 0600),
                          stat.value("rdev", dev_t{0})) != 0) {
-      return failed("make", path);
+      return copy_failed("make", path);
     }
-    if (::fchownat(parent, name.c_str(), stat.value("uid", 0U), stat.value("gid", 0U),
-                   AT_SYMLINK_NOFOLLOW) != 0 &&
-        errno != EPERM) {
-      return failed("set owner", path);
-    }
-    if (!S_ISLNK(mode) && ::fchmodat(parent, name.c_str(), mode & 07777, 0) != 0) {
-      return failed("set mode", path);
-    }
-    const timespec times[] = {to_timespec(stat["atime"]), to_timespec(stat["mtime"])};
-    if (::utimensat(parent, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0) {
-      return failed("set times", path);
-    }
-    return ok();
+    return copy_special_attributes(path, stat, parent, name);
   }
-
-  Status copy_attributes(int fd, const Bytes& path, const Json& stat) {
-    // Owner before mode (chown clears set-user-id), times last. Without root, owners stay one's
-    // own.
-    if (::fchown(fd, stat.value("uid", 0U), stat.value("gid", 0U)) != 0 && errno != EPERM) {
-      return failed("set owner", path);
-    }
-    TRY_ASSIGN(auto answer,
-               session_.call(
-                   {{"command", "xattrs"}, {"view", request_.view}, {"path", encode_path(path)}}));
-    for (const Json& xattr : answer.json["xattrs"]) {
-      const std::string hex = xattr.value("value_hex", "");
-      Bytes value(hex.size() / 2, '\0');
-      const auto name = decode_path(xattr.value("name", ""));
-      if (!name || !from_hex(hex, reinterpret_cast<std::uint8_t*>(value.data()), value.size())) {
-        return fail(Errc::kControl, 0, "read the server's answer");
-      }
-      if (::fsetxattr(fd, name->c_str(), value.data(), value.size(), 0) != 0 && errno != EPERM &&
-          errno != ENOTSUP) {
-        return failed("set an extended attribute", path);
-      }
-    }
-    if (::fchmod(fd, stat.value("mode", 0U) & 07777) != 0) return failed("set mode", path);
-    const timespec times[] = {to_timespec(stat["atime"]), to_timespec(stat["mtime"])};
-    if (::futimens(fd, times) != 0) return failed("set times", path);
-    return ok();
-  }
-
-  static constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
   Session& session_;
   const CopyOutRequest& request_;
   Descriptor root_;
+  std::map<dev_t, Descriptor> devices_;
+  std::map<Bytes, Json> parents_;         // made above what was asked for → the reply to "stat"
   std::map<std::uint64_t, Bytes> links_;  // inode → where it was written first
   CopyOutReport report_;
+  std::unique_ptr<CopyWorkers> workers_;
 };
 
 }  // namespace

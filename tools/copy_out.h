@@ -2,11 +2,15 @@
 // CopyOut: writes files of a snapshot into a directory elsewhere (restore --to): owners, modes,
 // times, extended attributes, hard links, holes.
 // Safety:  everything is made relative to a descriptor of its directory, never through a symlink,
-// and
-//          nothing that exists is overwritten unless asked; names that could lead elsewhere are
-//          refused.
-// Threads: one.
-// Errors:  the first one ends it and names the path; what was written stays.
+//          and nothing that exists is overwritten unless asked; names that could lead elsewhere
+//          are refused.
+// Flow:    one thread walks the snapshot and makes directories, links and empty files; several
+//          write the files (copy_workers.h, copied_file.h); a directory gets its attributes once
+//          all that is in it is made; then the file systems that were written to are synced.
+// Durable: when it returns without an error, all of it is on the disk.
+// Threads: call it from one; its own end before it returns.
+// Errors:  the first one ends it and names the path; files that are whole stay, others are left
+//          empty.
 #pragma once
 
 #include "tools/session.h"

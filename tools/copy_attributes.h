@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What CopyOut gives a copy besides its bytes: owner, extended attributes, mode, times, as the
+// snapshot has them. Without root, owners stay one's own and foreign attributes are left out.
+// Threads: any, each with its own Session.
+// Errors:  of the system call that failed, with its errno and the path in the snapshot.
+#pragma once
+
+#include "tools/session.h"
+
+#include <string>
+
+namespace amberfs::tools {
+
+// errno as an error of the copy at `path`. Always kIo: the advice of kNoSpace and its like is about
+// the store's disk, and this is another place.
+[[nodiscard]] std::unexpected<Error> copy_failed(const char* tried, const Bytes& path);
+
+// `stat`: the reply to "stat". Of an open file or directory; times come last, so that nothing that
+// is done here changes them.
+[[nodiscard]] Status copy_attributes(Session& session, const std::string& view, const Bytes& path,
+                                     const Json& stat, int fd);
+// Of a symlink or device, which cannot be opened.
+[[nodiscard]] Status copy_special_attributes(const Bytes& path, const Json& stat, int parent,
+                                             const Bytes& name);
+
+}  // namespace amberfs::tools
