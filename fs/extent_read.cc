@@ -28,6 +28,28 @@ void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& exte
 
 }  // namespace
 
+Result<std::optional<std::uint64_t>> find_data(const View& view, Ino ino, std::uint64_t size,
+                                               std::uint64_t offset) {
+  std::optional<std::uint64_t> data;
+  TRY(view.extents(ino, offset, size, [&](const View::FileExtent& extent) {
+    data = std::max(offset, extent.begin);
+    return false;
+  }));
+  if (data && *data >= size) data.reset();
+  return data;
+}
+
+Result<std::uint64_t> find_hole(const View& view, Ino ino, std::uint64_t size,
+                                std::uint64_t offset) {
+  std::uint64_t covered_to = offset;  // the end of the extents that follow without a gap
+  TRY(view.extents(ino, offset, size, [&](const View::FileExtent& extent) {
+    if (extent.begin > covered_to) return false;
+    covered_to = extent.end;
+    return true;
+  }));
+  return std::min(covered_to, size);
+}
+
 Result<DataReader::Plan> DataReader::plan(const View& view, Ino ino, std::uint64_t offset,
                                           std::size_t size) const {
   TRY_ASSIGN(const InodeRecord record, view.inode(ino));

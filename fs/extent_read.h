@@ -10,7 +10,17 @@
 #include "fs/journal.h"
 #include "fs/view.h"
 
+#include <optional>
+
 namespace amberfs {
+
+// SEEK_DATA and SEEK_HOLE of a file of `size` bytes, from `offset` below it; nullopt: no data
+// behind it. On a view whose newest overlay changes meanwhile a hole may be one that never was.
+[[nodiscard]] Result<std::optional<std::uint64_t>> find_data(const View& view, Ino ino,
+                                                             std::uint64_t size,
+                                                             std::uint64_t offset);
+[[nodiscard]] Result<std::uint64_t> find_hole(const View& view, Ino ino, std::uint64_t size,
+                                              std::uint64_t offset);
 
 class DataReader {
  public:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/extent_edit.h"
+#include "fs/extent_read.h"
 #include "fs/filesystem.h"
 #include "fs/inode_edit.h"
 
@@ -128,16 +129,9 @@ Result<std::uint64_t> FileSystem::seek(Ino ino, std::uint64_t offset, bool want_
   TRY(require_regular(record));
   const std::uint64_t size = record.size_bytes;
   if (offset >= size) return fail(posix_error(ENXIO));
-  std::uint64_t covered_to = offset;  // hole: the end of the extents that follow without a gap
-  std::optional<std::uint64_t> data;
-  TRY(still.view().extents(ino, offset, size, [&](const View::FileExtent& extent) {
-    if (!data) data = std::max(offset, extent.begin);
-    if (want_data || extent.begin > covered_to) return false;
-    covered_to = extent.end;
-    return true;
-  }));
-  if (!want_data) return std::min(covered_to, size);
-  if (!data || *data >= size) return fail(posix_error(ENXIO));
+  if (!want_data) return find_hole(still.view(), ino, size, offset);
+  TRY_ASSIGN(const auto data, find_data(still.view(), ino, size, offset));
+  if (!data) return fail(posix_error(ENXIO));
   return *data;
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: stat, readdir, readlink, xattrs, read: files of any view, for `cat` and `restore --to`.
+// Commands: stat, readdir, readlink, xattrs, read, next_data: files of any view, for `cat` and
+// `restore --to`.
+#include "fs/extent_read.h"
 #include "fs/path_text.h"
 #include "fs/service_call.h"
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 
 namespace amberfs {
@@ -21,6 +24,7 @@ struct Place {
   std::shared_ptr<const View> view;
   Ino ino = kNoIno;
   std::string path;
+  bool may_change = false;  // while it is looked at
 };
 
 Result<Place> find_place(const Call& call) {
@@ -34,6 +38,8 @@ Result<Place> find_place(const Call& call) {
     return fail(Errc::kNoSuchPath, 0, "find in " + snap, "/" + encode_path(place.path));
   }
   place.ino = *ino;
+  const Result<std::string> name = call.text("view");
+  place.may_change = !name || *name == "live";
   return place;
 }
 
@@ -113,9 +119,23 @@ Result<Reply> run_read(const Call& call) {
   return make_reply({{"size", *got}, {"file_size", inode.size_bytes}}, std::move(payload));
 }
 
-constexpr std::array kCommands{Command{"stat", run_stat}, Command{"readdir", run_readdir},
-                               Command{"readlink", run_readlink}, Command{"xattrs", run_xattrs},
-                               Command{"read", run_read}};
+// So that who copies a file need not be sent the zeros of its holes.
+Result<Reply> run_next_data(const Call& call) {
+  TRY_ASSIGN(Place place, find_place(call));
+  TRY_ASSIGN(std::uint64_t offset, call.number("offset"));
+  TRY_ASSIGN(InodeRecord inode, place.view->inode(place.ino));
+  std::uint64_t at = std::min(offset, inode.size_bytes);
+  if (!place.may_change && at < inode.size_bytes) {
+    TRY_ASSIGN(const auto data, find_data(*place.view, place.ino, inode.size_bytes, at));
+    at = data.value_or(inode.size_bytes);
+  }
+  return make_reply({{"offset", at}, {"file_size", inode.size_bytes}});
+}
+
+constexpr std::array kCommands{
+    Command{"stat", run_stat},         Command{"readdir", run_readdir},
+    Command{"readlink", run_readlink}, Command{"xattrs", run_xattrs},
+    Command{"read", run_read},         Command{"next_data", run_next_data}};
 
 }  // namespace
 

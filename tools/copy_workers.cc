@@ -115,13 +115,25 @@ void CopyWorkers::run(Session& session) {
 Status CopyWorkers::copy(Session& session, CopyBuffer& buffer, const Piece& piece) const {
   CopiedFile& file = *piece.file;
   const std::uint64_t end = std::min(file.size(), piece.offset + CopiedFile::kPieceSize);
-  for (std::uint64_t at = piece.offset; at < end;) {
+  TRY_ASSIGN(const std::uint64_t begin, skip_hole(session, piece));
+  for (std::uint64_t at = begin; at < end;) {
     const std::size_t size = std::min<std::uint64_t>(kBufferSize, end - at);
     TRY(fill(session, buffer.span().first(size), piece, at));
     TRY(file.write(buffer, size, at));
     at += size;
   }
   return file.piece_done() ? file.finish(session, view_) : ok();
+}
+
+// Where the first data of a piece is, in whole blocks of the disk: of a sparse file of a terabyte,
+// as /var/log/lastlog can be, not a terabyte of zeros is sent.
+Result<std::uint64_t> CopyWorkers::skip_hole(Session& session, const Piece& piece) const {
+  TRY_ASSIGN(const auto answer, session.call({{"command", "next_data"},
+                                              {"view", view_},
+                                              {"path", encode_path(piece.file->path())},
+                                              {"offset", piece.offset}}));
+  const auto data = answer.json.value("offset", piece.offset);
+  return std::max(piece.offset, data / CopyBuffer::kAlignment * CopyBuffer::kAlignment);
 }
 
 // All of `target`: the disk is written to in whole blocks.

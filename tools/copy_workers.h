@@ -49,6 +49,7 @@ class CopyWorkers {
   void run(Session& session);
   [[nodiscard]] std::optional<Piece> next_piece();
   [[nodiscard]] Status copy(Session& session, CopyBuffer& buffer, const Piece& piece) const;
+  [[nodiscard]] Result<std::uint64_t> skip_hole(Session& session, const Piece& piece) const;
   [[nodiscard]] Status fill(Session& session, std::span<char> target, const Piece& piece,
                             std::uint64_t offset) const;
   void done(Status status);

@@ -2,6 +2,7 @@
 // Handlers of file data: create, open, release, read, write, flush, fsync, fallocate, lseek,
 // copy_file_range, ioctl.
 #include "blockstore/base/log.h"
+#include "fs/extent_read.h"
 #include "fs/fuse/fuse_edge.h"
 #include "fs/fuse/raw_request.h"
 #include "fs/fuse/request_loop.h"
@@ -247,7 +248,10 @@ Result<std::uint64_t> seek_in_snapshot(Edge& edge, NodeId node, std::uint64_t of
   TRY_ASSIGN(const auto view, view_of_node(edge, node));
   TRY_ASSIGN(const InodeRecord record, view->inode(ino_of(node)));
   if (offset >= record.size_bytes) return fail(posix_error(ENXIO));
-  return want_data ? offset : record.size_bytes;  // all data: holes need not be told
+  if (!want_data) return find_hole(*view, ino_of(node), record.size_bytes, offset);
+  TRY_ASSIGN(const auto data, find_data(*view, ino_of(node), record.size_bytes, offset));
+  if (!data) return fail(posix_error(ENXIO));
+  return *data;
 }
 
 void do_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {

@@ -9,6 +9,7 @@ import subprocess
 import amber
 
 amber.need("/usr/sbin/mkfs.ext4")
+VAST, VAST_AT = 1 << 40, (5 << 30) + 100
 PIECE = 32 << 20  # what one thread writes of a file
 SIZES = (0, 1, 4095, 4096, 4097, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, PIECE - 1, PIECE, PIECE + 1,
          2 * PIECE + 12345)
@@ -88,7 +89,21 @@ with amber.Amber() as a:
     expected = {k: v for k, v in amber.manifest(a.mnt).items() if k.startswith(b"tree")}
     of_directories = {path: times(a.path(path)) for path in ("tree/large", "tree/deep/er", "tree/deep", "tree/many", "tree")}
     above = {path: times(a.path(path)) for path in ("above/this", "above")}
+    with open(a.path("vast"), "wb") as vast:  # as the lastlog of a large uid
+        vast.seek(VAST_AT)
+        vast.write(b"login")
+        vast.truncate(VAST)
     a.snapshot("--name", "good")
+
+    # Of a terabyte that is a hole nothing is sent.
+    amber.run("restore", a.mnt, "good", "vast", "--to", amber.scratch("vast"))
+    for path in (amber.scratch("vast/vast"), a.past("by-name", "good", "vast")):
+        with open(path, "rb") as vast:
+            amber.equal(os.fstat(vast.fileno()).st_size, VAST, f"size of {path}")
+            amber.equal(os.lseek(vast.fileno(), 0, os.SEEK_DATA) // 4096, VAST_AT // 4096, f"SEEK_DATA in {path}")
+            amber.check(os.lseek(vast.fileno(), VAST_AT, os.SEEK_HOLE) <= VAST_AT + 4096, f"SEEK_HOLE in {path}")
+            amber.equal(os.pread(vast.fileno(), 7, VAST_AT - 1), b"\0login\0", path)
+    amber.check(blocks(amber.scratch("vast/vast")) < 1 << 20, "a hole was filled")
 
     amber.run("restore", a.mnt, "good", "tree", "--to", amber.scratch("mounted"))
     same_copies(amber.scratch("mounted"))
