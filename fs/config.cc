@@ -99,7 +99,7 @@ class Reader {
   void integer(std::string_view key, std::int64_t& target, std::int64_t min, std::int64_t max) {
     auto node = find(key);
     if (!node) return;
-    auto value = node.value<std::int64_t>();
+    const auto value = node.is_integer() ? node.value<std::int64_t>() : std::nullopt;
     if (!value || *value < min || *value > max) {
       note(key, fmt::format("a whole number from {} to {} is expected", min, max));
       return;

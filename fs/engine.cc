@@ -35,7 +35,12 @@ Status require_empty_directory(Io& io, const std::string& path) {
   TRY_ASSIGN(auto entries, io.list(path));
   for (const auto& entry : entries) {
     if (entry.name != "lost+found") {
-      return fail(Errc::kStoreExists, ENOTEMPTY, "make a store", path);
+      return fail(Errc::kStoreExists, ENOTEMPTY,
+                  entry.name == "journal" || entry.name == "packs"
+                      ? "make a store: there is an init that was cut short, which may be removed, "
+                        "or a store that has lost its config.toml, which must not"
+                      : "make a store",
+                  path);
     }
   }
   return ok();

@@ -21,7 +21,8 @@ namespace {
 // What is asked for, as paths of the snapshot in top-down order: each with all that lies below it.
 class Selection {
  public:
-  explicit Selection(const View& view) : view_(view) {}
+  // `deep`: also all that lies below what is asked for.
+  Selection(const View& view, bool deep) : view_(view), deep_(deep) {}
 
   Status add(const std::string& path) {
     auto ino = view_.resolve_path(path);
@@ -41,7 +42,7 @@ class Selection {
 
  private:
   Status add_tree(const Bytes& path, Ino ino) {
-    if (!paths_.emplace(path, ino).second) return ok();
+    if (!paths_.emplace(path, ino).second || !deep_) return ok();
     return for_children(path, ino, [&](const Bytes& child, Ino child_ino) -> Status {
       return add_tree(child, child_ino);
     });
@@ -71,6 +72,7 @@ class Selection {
   }
 
   const View& view_;
+  const bool deep_;
   PathMap paths_;
   bool found_ = false;
 };
@@ -78,9 +80,17 @@ class Selection {
 }  // namespace
 
 Result<PathMap> select_paths(const View& view, const std::vector<std::string>& wanted) {
-  Selection selection(view);
+  Selection selection(view, true);
   for (const std::string& path : wanted) TRY(selection.add(path));
   return std::move(selection).take();
+}
+
+Result<std::vector<Bytes>> match_paths(const View& view, const std::vector<std::string>& wanted) {
+  Selection selection(view, false);
+  for (const std::string& path : wanted) TRY(selection.add(path));
+  std::vector<Bytes> paths;
+  for (auto& [path, ino] : std::move(selection).take()) paths.push_back(path);
+  return paths;
 }
 
 }  // namespace amberfs

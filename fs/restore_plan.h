@@ -21,6 +21,10 @@ using PathMap = std::map<Bytes, Ino>;
 [[nodiscard]] Result<PathMap> select_paths(const View& view,
                                            const std::vector<std::string>& wanted);
 
+// The same without what lies below them.
+[[nodiscard]] Result<std::vector<Bytes>> match_paths(const View& view,
+                                                     const std::vector<std::string>& wanted);
+
 [[nodiscard]] bool has_wildcards(const std::string& path);
 [[nodiscard]] Bytes join_path(ByteView directory, ByteView name);
 

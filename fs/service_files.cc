@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: stat, readdir, readlink, xattrs, read, next_data: files of any view, for `cat` and
-// `restore --to`.
+// Commands: stat, readdir, readlink, xattrs, read, next_data, match: files of any view, for `cat`
+// and `restore --to`.
 #include "fs/extent_read.h"
 #include "fs/path_text.h"
+#include "fs/restore_plan.h"
 #include "fs/service_call.h"
 
 #include <sys/stat.h>
@@ -119,6 +120,15 @@ Result<Reply> run_read(const Call& call) {
   return make_reply({{"size", *got}, {"file_size", inode.size_bytes}}, std::move(payload));
 }
 
+Result<Reply> run_match(const Call& call) {
+  TRY_ASSIGN(const auto view, call.view("view"));
+  TRY_ASSIGN(const auto wanted, call.paths("paths"));
+  TRY_ASSIGN(const std::vector<Bytes> matches, match_paths(*view, wanted));
+  Json paths = Json::array();
+  for (const Bytes& path : matches) paths.push_back(encode_path(path));
+  return make_reply({{"paths", std::move(paths)}});
+}
+
 // So that who copies a file need not be sent the zeros of its holes.
 Result<Reply> run_next_data(const Call& call) {
   TRY_ASSIGN(Place place, find_place(call));
@@ -135,7 +145,8 @@ Result<Reply> run_next_data(const Call& call) {
 constexpr std::array kCommands{
     Command{"stat", run_stat},         Command{"readdir", run_readdir},
     Command{"readlink", run_readlink}, Command{"xattrs", run_xattrs},
-    Command{"read", run_read},         Command{"next_data", run_next_data}};
+    Command{"read", run_read},         Command{"next_data", run_next_data},
+    Command{"match", run_match}};
 
 }  // namespace
 

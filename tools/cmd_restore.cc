@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // amberfs restore: paths, or only their lost lines, back in place; or copies elsewhere.
+#include "fs/path_text.h"
 #include "tools/command.h"
 #include "tools/copy_out.h"
 #include "tools/output.h"
@@ -67,13 +68,23 @@ Result<int> run_copy_out(Session& session, const Options& options, const Context
                          .overwrite = options.overwrite};
   TRY_ASSIGN(CopyOutReport report, copy_out(session, request));
   TRY(session.close());
-  if (context.json) {
-    TRY(print(Json{{"files", report.files}, {"bytes", report.bytes}}.dump() + "\n"));
-  } else {
-    TRY(print(fmt::format("Wrote {} files, {}, to {}\n", report.files, human_size(report.bytes),
-                          options.to)));
+  Json failed = Json::array();
+  for (const CopyFailure& failure : report.failed) {
+    const std::string path = encode_path(failure.path);
+    failed.push_back({{"path", path}, {"error", failure.error.to_string()}});
+    fmt::print(stderr, "amberfs: left empty, as it cannot be read: /{}: {}\n", path,
+               failure.error.to_string());
   }
-  return kDone;
+  const std::uint64_t whole = report.files - report.failed.size();
+  if (context.json) {
+    TRY(print(
+        Json{{"files", whole}, {"bytes", report.bytes}, {"failed", std::move(failed)}}.dump() +
+        "\n"));
+  } else {
+    TRY(print(
+        fmt::format("Wrote {} files, {}, to {}\n", whole, human_size(report.bytes), options.to)));
+  }
+  return report.failed.empty() ? kDone : kCouldNot;
 }
 
 Result<int> run(const Options& options, const Context& context) {
@@ -104,6 +115,8 @@ void add_restore(CLI::App& app, Context& context) {
   auto* exact = command->add_flag("--exact", options->exact,
                                   "remove what the snapshot's directories do not have");
   auto* to = command->add_option("--to", options->to, "write copies below this directory instead");
+  to->check(
+      CLI::Validator([](std::string& text) { return text.empty() ? "it is empty" : ""; }, "DIR"));
   command->add_flag("--overwrite", options->overwrite, "with --to: replace files that are there")
       ->needs(to);
   auto* dry = command->add_flag("-n,--dry-run", options->dry_run, "only say what would be done");

@@ -55,6 +55,9 @@ class CopiedFile {
   // Writes `size` bytes of `buffer` at `offset`, a multiple of the alignment; only the end of the
   // file may have a `size` that is none. Runs of zeros are left out.
   [[nodiscard]] Status write(CopyBuffer& buffer, std::size_t size, std::uint64_t offset);
+  // It cannot be read: no piece of it is of any use.
+  void give_up() { given_up_ = true; }
+  [[nodiscard]] bool given_up() const { return given_up_; }
   // True: that was the last piece.
   [[nodiscard]] bool piece_done() { return pieces_left_.fetch_sub(1) == 1; }
   // Gives it its attributes and closes it.
@@ -70,6 +73,7 @@ class CopiedFile {
   const Json stat_;
   const std::uint64_t size_;
   std::atomic<bool> direct_ = false;
+  std::atomic<bool> given_up_ = false;
   std::atomic<std::uint64_t> pieces_left_;
   bool whole_ = false;
 };

@@ -20,7 +20,12 @@ namespace amberfs::tools {
 [[nodiscard]] Status copy_attributes(Session& session, const std::string& view, const Bytes& path,
                                      const Json& stat, int fd);
 // Of a symlink or device, which cannot be opened.
-[[nodiscard]] Status copy_special_attributes(const Bytes& path, const Json& stat, int parent,
-                                             const Bytes& name);
+struct SpecialFile {
+  int parent = -1;  // descriptor of its directory
+  const Bytes& name;
+};
+[[nodiscard]] Status copy_special_attributes(Session& session, const std::string& view,
+                                             const Bytes& path, const Json& stat,
+                                             const SpecialFile& file);
 
 }  // namespace amberfs::tools

@@ -31,16 +31,18 @@ class Copier {
   Result<CopyOutReport> run() {
     std::error_code error;
     std::filesystem::create_directories(request_.directory, error);
+    if (error) {
+      errno = error.value();
+      return copy_failed("make the target directory", request_.directory);
+    }
     root_ = Descriptor(::open(request_.directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (root_.get() < 0) return copy_failed("open the target directory", request_.directory);
     TRY(note_device(root_.get(), request_.directory));
     TRY_ASSIGN(workers_, CopyWorkers::start(session_, request_.view));
-    for (const std::string& path : request_.paths) {
-      const auto decoded = decode_path(path);
-      if (!decoded) return fail(Errc::kBadRequest, 0, "read path", path);
-      TRY(copy_path(normal_path(*decoded)));
-    }
-    TRY(workers_->finish());
+    TRY_ASSIGN(const std::vector<Bytes> paths, matching_paths());
+    several_ = paths.size() > 1;
+    for (const Bytes& path : paths) TRY(copy_path(path));
+    TRY_ASSIGN(report_.failed, workers_->finish());
     TRY(finish_parents());
     TRY(sync());
     return report_;
@@ -52,6 +54,20 @@ class Copier {
         auto answer,
         session_.call({{"command", "stat"}, {"view", request_.view}, {"path", encode_path(path)}}));
     return std::move(answer.json);
+  }
+
+  // What the paths and globs that were asked for name.
+  Result<std::vector<Bytes>> matching_paths() {
+    TRY_ASSIGN(
+        const auto answer,
+        session_.call({{"command", "match"}, {"view", request_.view}, {"paths", request_.paths}}));
+    std::vector<Bytes> paths;
+    for (const Json& path : answer.json.at("paths")) {
+      auto decoded = decode_path(path.get<std::string>());
+      if (!decoded) return fail(Errc::kControl, 0, "read the server's answer");
+      paths.push_back(normal_path(*decoded));
+    }
+    return paths;
   }
 
   // `path` with the directories above it, as they were.
@@ -139,6 +155,8 @@ class Copier {
       // The files below may still be written to: that changes nothing about the directory.
       return copy_attributes(session_, request_.view, path, stat, directory.fd.get());
     }
+    // Asked for twice: by itself and by a directory above it, say.
+    if (several_ && !made_.insert(path).second) return ok();
     if (request_.overwrite && ::unlinkat(parent, name.c_str(), 0) != 0 && errno != ENOENT) {
       return copy_failed("replace", path);
     }
@@ -195,7 +213,7 @@ class Copier {
                          stat.value("rdev", dev_t{0})) != 0) {
       return copy_failed("make", path);
     }
-    return copy_special_attributes(path, stat, parent, name);
+    return copy_special_attributes(session_, request_.view, path, stat, {parent, name});
   }
 
   Session& session_;
@@ -204,6 +222,8 @@ class Copier {
   std::map<dev_t, Descriptor> devices_;
   std::map<Bytes, Json> parents_;         // made above what was asked for → the reply to "stat"
   std::map<std::uint64_t, Bytes> links_;  // inode → where it was written first
+  bool several_ = false;                  // paths were asked for: then it is noted what is made
+  std::set<Bytes> made_;
   CopyOutReport report_;
   std::unique_ptr<CopyWorkers> workers_;
 };

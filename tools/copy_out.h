@@ -9,10 +9,11 @@
 //          all that is in it is made; then the file systems that were written to are synced.
 // Durable: when it returns without an error, all of it is on the disk.
 // Threads: call it from one; its own end before it returns.
-// Errors:  the first one ends it and names the path; files that are whole stay, others are left
-//          empty.
+// Errors:  files that cannot be read are reported and left empty, all others are copied. Any other
+//          error ends it and names the path; files that are whole stay, others are left empty.
 #pragma once
 
+#include "tools/copy_workers.h"
 #include "tools/session.h"
 
 #include <string>
@@ -30,6 +31,8 @@ struct CopyOutRequest {
 struct CopyOutReport {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
+  // Files whose bytes could not be read, with the reason: damaged ones. They are left empty.
+  std::vector<CopyFailure> failed;
 };
 
 [[nodiscard]] Result<CopyOutReport> copy_out(Session& session, const CopyOutRequest& request);

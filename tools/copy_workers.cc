@@ -66,11 +66,11 @@ Status CopyWorkers::add(const std::shared_ptr<CopiedFile>& file) {
   return ok();
 }
 
-Status CopyWorkers::finish() {
+Result<std::vector<CopyFailure>> CopyWorkers::finish() {
   MutexLock lock(mu_);
   while (!error_ && (!queue_.empty() || running_ > 0)) fewer_.wait(mu_);
   if (error_) return fail(*error_);
-  return ok();
+  return std::move(unreadable_);
 }
 
 std::optional<CopyWorkers::Piece> CopyWorkers::next_piece() {
@@ -96,6 +96,12 @@ void CopyWorkers::done(Status status) {
   fewer_.notify_all();
 }
 
+void CopyWorkers::note_unreadable(CopiedFile& file, const Error& error) {
+  MutexLock lock(mu_);
+  if (!file.given_up()) unreadable_.push_back({file.path(), error});
+  file.give_up();
+}
+
 void CopyWorkers::run(Session& session) {
   std::optional<CopyBuffer> buffer;
   while (auto piece = next_piece()) {
@@ -112,17 +118,21 @@ void CopyWorkers::run(Session& session) {
   }
 }
 
-Status CopyWorkers::copy(Session& session, CopyBuffer& buffer, const Piece& piece) const {
+Status CopyWorkers::copy(Session& session, CopyBuffer& buffer, const Piece& piece) {
   CopiedFile& file = *piece.file;
   const std::uint64_t end = std::min(file.size(), piece.offset + CopiedFile::kPieceSize);
   TRY_ASSIGN(const std::uint64_t begin, skip_hole(session, piece));
-  for (std::uint64_t at = begin; at < end;) {
+  for (std::uint64_t at = begin; at < end && !file.given_up();) {
     const std::size_t size = std::min<std::uint64_t>(kBufferSize, end - at);
-    TRY(fill(session, buffer.span().first(size), piece, at));
+    if (Status filled = fill(session, buffer.span().first(size), piece, at); !filled) {
+      if (filled.error().code == Errc::kControl) return filled;
+      note_unreadable(file, filled.error());
+      break;
+    }
     TRY(file.write(buffer, size, at));
     at += size;
   }
-  return file.piece_done() ? file.finish(session, view_) : ok();
+  return file.piece_done() && !file.given_up() ? file.finish(session, view_) : ok();
 }
 
 // Where the first data of a piece is, in whole blocks of the disk: of a sparse file of a terabyte,

@@ -7,7 +7,8 @@
 // Threads: add and finish from the one that made it.
 // Memory:  kBufferSize a thread, and kQueueMax pieces with their open files.
 // Owns:    its threads and their sessions; they end with it. Borrows the session it began with.
-// Errors:  the first one stops all threads and is what add and finish return from then on.
+// Errors:  a file that the store cannot read is noted, the others go on. Any other error stops all
+//          threads and is what add and finish return from then on.
 #pragma once
 
 #include "blockstore/base/mutex.h"
@@ -19,6 +20,11 @@
 #include <vector>
 
 namespace amberfs::tools {
+
+struct CopyFailure {
+  Bytes path;
+  Error error;
+};
 
 class CopyWorkers {
  public:
@@ -32,8 +38,9 @@ class CopyWorkers {
 
   // Waits while the queue is full.
   [[nodiscard]] Status add(const std::shared_ptr<CopiedFile>& file);
-  // Waits until all that was added is written and has its attributes.
-  [[nodiscard]] Status finish();
+  // Waits until all that was added is written and has its attributes. Returns what could not be
+  // read.
+  [[nodiscard]] Result<std::vector<CopyFailure>> finish();
 
  private:
   static constexpr std::size_t kBufferSize = 1 * kMiB;  // also what is asked for at once
@@ -48,10 +55,11 @@ class CopyWorkers {
   [[nodiscard]] Status add_thread(const Session& session);
   void run(Session& session);
   [[nodiscard]] std::optional<Piece> next_piece();
-  [[nodiscard]] Status copy(Session& session, CopyBuffer& buffer, const Piece& piece) const;
+  [[nodiscard]] Status copy(Session& session, CopyBuffer& buffer, const Piece& piece);
   [[nodiscard]] Result<std::uint64_t> skip_hole(Session& session, const Piece& piece) const;
   [[nodiscard]] Status fill(Session& session, std::span<char> target, const Piece& piece,
                             std::uint64_t offset) const;
+  void note_unreadable(CopiedFile& file, const Error& error);
   void done(Status status);
   void stop();
 
@@ -62,6 +70,7 @@ class CopyWorkers {
   std::deque<Piece> queue_ GUARDED_BY(mu_);
   std::size_t running_ GUARDED_BY(mu_) = 0;  // pieces that were taken and are not written yet
   std::optional<Error> error_ GUARDED_BY(mu_);
+  std::vector<CopyFailure> unreadable_ GUARDED_BY(mu_);
   bool stopping_ GUARDED_BY(mu_) = false;
   std::vector<std::thread> threads_;  // last: they use all of the above
 };

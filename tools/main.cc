@@ -15,8 +15,8 @@
 namespace amberfs::tools {
 
 int report(const Context& context, const Error& error) {
-  // Who reads us through a pipe and has seen enough is not to be told so.
-  if (error.sys_errno == EPIPE) return kCouldNot;
+  // Who reads us through a pipe and has seen enough is not to be told so; of the server one is.
+  if (error.sys_errno == EPIPE && error.code != Errc::kControl) return kCouldNot;
   fmt::print(stderr, "amberfs: {}\n", error.to_string());
   if (context.json && !print("{\"error\":" + encode_error(error) + "}\n")) return kCouldNot;
   return error.exit_code();

@@ -41,9 +41,15 @@ ControlClient::~ControlClient() {
 
 Result<Message> ControlClient::exchange(const std::string& request_json,
                                         const ProgressSink& progress, std::span<char> target) {
-  TRY(send_message(fd_, {MessageKind::kRequest, request_json, {}}));
+  Status sent = send_message(fd_, {MessageKind::kRequest, request_json, {}});
   while (true) {
-    TRY_ASSIGN(Message message, receive_message(fd_, target));
+    Result<Message> received = receive_message(fd_, target);
+    // A server that refuses says why before it hangs up.
+    if (!sent && (!received || received->kind != MessageKind::kError)) {
+      return fail(std::move(sent).error());
+    }
+    if (!received) return fail(std::move(received).error());
+    Message message = *std::move(received);
     switch (message.kind) {
       case MessageKind::kReply:
         return message;

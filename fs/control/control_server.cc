@@ -73,13 +73,15 @@ void ControlServer::accept_loop() {
     if (fd < 0) continue;
     reap(false);
     MutexLock lock(mu_);
-    if (connections_.size() >= kConnectionsMax || !peer_may_ask(fd)) {
-      const Error busy{Errc::kControl,
-                       EACCES,
-                       "use the control socket: not root, not the user who "
-                       "mounted, or too many connections",
-                       {}};
-      (void)send_message(fd, {MessageKind::kError, encode_error(busy), {}}).has_value();
+    const bool allowed = peer_may_ask(fd);
+    if (!allowed || connections_.size() >= kConnectionsMax) {
+      const Error refused{
+          Errc::kControl,
+          allowed ? EAGAIN : EACCES,
+          allowed ? "use the control socket: the server has too many connections; try again"
+                  : "use the control socket: neither root nor the user who mounted",
+          {}};
+      (void)send_message(fd, {MessageKind::kError, encode_error(refused), {}}).has_value();
       ::close(fd);
       continue;
     }

@@ -19,7 +19,7 @@ namespace amberfs {
 
 class ControlServer {
  public:
-  static constexpr std::size_t kConnectionsMax = 32;
+  static constexpr std::size_t kConnectionsMax = 128;
 
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> start(Engine& engine,
                                                                     const std::string& store);

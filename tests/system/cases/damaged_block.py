@@ -55,6 +55,12 @@ with amber.Amber() as a:
     amber.equal(said["object"], f"/{hurt}", "what verify names")
     begin, end = said["offset"], said["offset"] + said["size"]
     expected = set(range(begin // PAGE * PAGE, end, PAGE))
+    # A copy of all: the file that cannot be read is named and empty, the other one is whole.
+    copied = amber.run("restore", a.mnt, "latest", "hurt", "well", "--to", amber.scratch("copies"), "--json", code=3)
+    amber.equal([failure["path"] for failure in json.loads(copied.stdout)["failed"]], [hurt], "what was not copied")
+    amber.check(f"/{hurt}" in copied.stderr, f"stderr does not name it: {copied.stderr}")
+    amber.equal(os.path.getsize(amber.scratch("copies", hurt)), 0, "a copy that is not whole")
+    amber.equal(amber.read_file(amber.scratch("copies", other)), data if other == "hurt" else data[::-1], other)
     for step, advice in ((PAGE, os.POSIX_FADV_NORMAL), (PAGE, os.POSIX_FADV_RANDOM),
                          (PAGE, os.POSIX_FADV_SEQUENTIAL)):
         amber.equal(unreadable(a.path(hurt), whole, step, advice), expected,

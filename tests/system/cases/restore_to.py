@@ -89,6 +89,12 @@ with amber.Amber() as a:
     expected = {k: v for k, v in amber.manifest(a.mnt).items() if k.startswith(b"tree")}
     of_directories = {path: times(a.path(path)) for path in ("tree/large", "tree/deep/er", "tree/deep", "tree/many", "tree")}
     above = {path: times(a.path(path)) for path in ("above/this", "above")}
+    os.makedirs(a.path("special"))
+    os.mkfifo(a.path("special/fifo"))
+    os.setxattr(a.path("special/fifo"), "system.posix_acl_access",
+                bytes.fromhex("02000000 01000600ffffffff 02000600e8030000 04000400ffffffff 10000600ffffffff 20000400ffffffff"))
+    os.symlink("nowhere", a.path("special/link"))
+    os.setxattr(a.path("special/link"), "trusted.a", b"1", follow_symlinks=False)
     with open(a.path("vast"), "wb") as vast:  # as the lastlog of a large uid
         vast.seek(VAST_AT)
         vast.write(b"login")
@@ -125,6 +131,35 @@ with amber.Amber() as a:
     amber.equal(amber.read_file(there), b"mine, and longer", "a file that was there")
     amber.run("restore", a.mnt, "good", "tree", "--to", amber.scratch("mounted"), "--overwrite")
     same_copies(amber.scratch("mounted"))
+
+    # Asked for twice, also by another name; by globs; to nowhere.
+    os.makedirs(amber.scratch("twice"))
+    amber.write_file(amber.scratch("twice/two"), b"precious")
+    for path in ("above/two", "tree/large", "tree/deep/er/other name"):
+        amber.run("restore", a.mnt, "good", path, path, os.path.dirname(path), "--to", amber.scratch("twice"), "--overwrite")
+        amber.equal(amber.sha256(amber.scratch("twice", path)), amber.sha256(a.path(path)), f"{path}, asked for twice")
+    amber.run("restore", a.mnt, "good", "tree/many/small-1?", "above/**", "--to", amber.scratch("globs"))
+    amber.equal(sorted(os.listdir(amber.scratch("globs/tree/many"))), sorted(f"small-{n}" for n in range(10, 20)), "a glob")
+    amber.equal(amber.read_file(amber.scratch("globs/above/this/one")), b"one\n", "a glob of directories")
+    amber.refused("restore", a.mnt, "good", "tree/none*", "--to", amber.scratch("globs"), says=["nothing matches"])
+    amber.write_file(a.path("above/two"), b"newer\n")
+    amber.run("restore", a.mnt, "good", "above/two", "--to", "", code=2)
+    amber.equal(amber.read_file(a.path("above/two")), b"newer\n", "a file that was not to be touched")
+
+    # Access is that of the snapshot, whatever the target's default ACL; not only files have attributes.
+    def acls(path):
+        return [name for name in os.listxattr(path, follow_symlinks=False) if "acl" in name]
+
+    shared = amber.scratch("shared")
+    os.makedirs(shared)
+    default = bytes.fromhex("02000000 01000700ffffffff 02000700e8030000 04000500ffffffff 10000700ffffffff 20000500ffffffff")
+    os.setxattr(shared, "system.posix_acl_default", default)
+    amber.run("restore", a.mnt, "good", "tree", "special", "--to", shared)
+    for path in ("tree", "tree/large", "tree/many", "tree/many/small-1"):
+        amber.equal(acls(os.path.join(shared, path)), [], f"ACLs of {path}")
+    amber.check(acls(os.path.join(shared, "special/fifo")), "the ACL of a fifo is lost")
+    amber.equal(os.getxattr(os.path.join(shared, "special/link"), "trusted.a", follow_symlinks=False), b"1",
+                "attribute of a symlink")
 
     # A disk that is too small, or may not be written to; with and without O_DIRECT.
     small = amber.scratch("small")
