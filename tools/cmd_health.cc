@@ -185,7 +185,7 @@ void add_repair(CLI::App& app, Context& context) {
   command->add_flag("--index", *index, "rebuild the index")->required();
   command->footer("The index is a cache of the packs: losing it loses nothing.");
   add_json_flag(*command, context);
-  set_run(*command, context, [target, &context] { return run_repair(*target, context); });
+  set_run(*command, context, [target, index, &context] { return run_repair(*target, context); });
 }
 
 }  // namespace amberfs::tools
