@@ -6,6 +6,7 @@
 #include "fs/view.h"
 
 #include <dirent.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <limits>
@@ -177,12 +178,16 @@ Result<CompactReport> Engine::collect(const CollectOptions& options) {
   MutexLock run_lock(collect_mu_);
   CompactOptions compact = options.compact;
   compact.keep_going = [&] {
-    {
-      MutexLock lock(background_mu_);
-      if (stopping_) return false;
-    }
+    if (collecting_stopped_) return false;
     return !options.compact.keep_going || options.compact.keep_going();
   };
+  // An encoder for groups of 4 MiB takes 64 MiB: an eighth of the budget for all of them.
+  constexpr std::uint64_t kEncoderBytes = 64 * kMiB;
+  const std::uint64_t affordable = config_.memory_bytes / 8 / kEncoderBytes;
+  compact.threads =
+      static_cast<unsigned>(std::clamp<std::uint64_t>(affordable, 1, compact.threads));
+  // What commits have freed: the allocator would keep it.
+  ::malloc_trim(0);
   // The old packs go only when the new ones are there: so as not to fill the disk meanwhile.
   constexpr std::uint64_t kStepMin = 16 * kMiB;
   compact.step_bytes =

@@ -44,7 +44,8 @@ every = "30s"              # the journal is folded into the block store this oft
 journal = "256MiB"         # and whenever it has grown by this much
 
 [memory]
-budget = "512MiB"          # at most half of it for the cache, an eighth for changes not committed
+budget = "512MiB"          # at most half of it for the cache, an eighth for changes not committed,
+                           # an eighth (at least 64 MiB) for compressing in gc
 
 [disk]
 # reserve = "64MiB"        # kept for commits, removing and unmounting when the disk is full; when

@@ -159,6 +159,7 @@ void Engine::take_over_mount(RequestMarks& marks) {
 
 Status Engine::close() {
   if (std::exchange(closed_, true)) return ok();
+  stop_collecting();
   {
     MutexLock lock(background_mu_);
     stopping_ = true;

@@ -89,6 +89,9 @@ class Engine {
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
   // Gives back what nothing names any more, and lays what stays side by side: see fs/collect.h.
   [[nodiscard]] Result<CompactReport> collect(const CollectOptions& options);
+  // Collections that run end soon, with what is done; there will be no more. Who runs one by a
+  // command holds up the end of the server otherwise.
+  void stop_collecting() { collecting_stopped_ = true; }
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
 
@@ -165,6 +168,7 @@ class Engine {
   const std::shared_ptr<RootPins> root_pins_ = std::make_shared<RootPins>();
 
   Mutex collect_mu_;  // held while a collection runs
+  std::atomic<bool> collecting_stopped_{false};
   Mutex commit_mu_;
   Head head_ GUARDED_BY(head_mu_);
   Mutex head_mu_;

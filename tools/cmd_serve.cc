@@ -201,6 +201,7 @@ Result<int> serve(const Options& options) {
       log_info("made way");
       ::_exit(kExitHandOver);
     }
+    engine->stop_collecting();  // before the control server waits for who asked for it
   }
   const Status closed = engine->close();
   mount.reset();  // its hooks were the engine's until now

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """[gc] every packs what is there smaller by itself, and every byte stays."""
 import json
+import subprocess
+import time
 
 import amber
 
@@ -9,6 +11,25 @@ import amber
 def pack_bytes(a):
     return json.loads(amber.run("status", a.mnt, "--json").stdout)["blocks"]["pack_bytes"]
 
+
+# An umount while a command collects does not wait for the end of it.
+b = amber.Amber("slow", config=[("gc", "every", '"off"')])
+b.mount()
+noise = amber.seeded().randbytes(24 << 20).hex().encode()
+amber.write_file(b.path("noise"), noise)
+b.snapshot()
+collector = subprocess.Popen([amber.BINARY, "gc", b.mnt], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+time.sleep(2)
+amber.check(collector.poll() is None, "gc was too fast to see anything")
+begun = time.monotonic()
+b.umount()
+took = time.monotonic() - begun
+amber.check(took < 30, f"umount waited {took:.0f} s for gc")
+amber.check(collector.wait(60) in (0, 3), "gc when unmounted")
+amber.run("verify", b.store, "--full")
+b.mount()
+amber.equal(amber.read_file(b.path("noise")), noise, "the file after it")
+b.umount()
 
 with amber.Amber(config=[("gc", "every", '"2s"')]) as a:
     rng, files = amber.seeded(), {}
