@@ -3,9 +3,8 @@
 //
 //   1 begin    the open pack is left for a fresh one, which takes the published head once more; all
 //              sealed packs but that one may be rewritten. put() notes from here on what it finds
-//   2 select   packs with live blocks outside groups, or with too much that is dead; small ones,
-//   when
-//              runs have left many
+//   2 select   packs with live blocks outside groups, or with too much that is dead; small ones
+//              when runs have left many
 //   3 copy     their live blocks → groups of new packs, which the index knows as empty, unsealed
 //              ones: what a crash leaves of them is cut off. Each block is decoded and compared
 //              with its id

@@ -26,6 +26,17 @@ void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& exte
   if (!ids.empty()) blocks.prefetch(ids);
 }
 
+Result<std::uint64_t> find_hole(const View& view, Ino ino, std::uint64_t size,
+                                std::uint64_t offset) {
+  std::uint64_t covered_to = offset;  // the end of the extents that follow without a gap
+  TRY(view.extents(ino, offset, size, [&](const View::FileExtent& extent) {
+    if (extent.begin > covered_to) return false;
+    covered_to = extent.end;
+    return true;
+  }));
+  return std::min(covered_to, size);
+}
+
 }  // namespace
 
 Result<std::optional<std::uint64_t>> find_data(const View& view, Ino ino, std::uint64_t size,
@@ -39,15 +50,14 @@ Result<std::optional<std::uint64_t>> find_data(const View& view, Ino ino, std::u
   return data;
 }
 
-Result<std::uint64_t> find_hole(const View& view, Ino ino, std::uint64_t size,
-                                std::uint64_t offset) {
-  std::uint64_t covered_to = offset;  // the end of the extents that follow without a gap
-  TRY(view.extents(ino, offset, size, [&](const View::FileExtent& extent) {
-    if (extent.begin > covered_to) return false;
-    covered_to = extent.end;
-    return true;
-  }));
-  return std::min(covered_to, size);
+Result<std::uint64_t> seek_extents(const View& view, Ino ino, std::uint64_t offset,
+                                   bool want_data) {
+  TRY_ASSIGN(const InodeRecord record, view.inode(ino));
+  if (offset >= record.size_bytes) return fail(posix_error(ENXIO));
+  if (!want_data) return find_hole(view, ino, record.size_bytes, offset);
+  TRY_ASSIGN(const auto data, find_data(view, ino, record.size_bytes, offset));
+  if (!data) return fail(posix_error(ENXIO));
+  return *data;
 }
 
 Result<DataReader::Plan> DataReader::plan(const View& view, Ino ino, std::uint64_t offset,

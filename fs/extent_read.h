@@ -14,13 +14,15 @@
 
 namespace amberfs {
 
-// SEEK_DATA and SEEK_HOLE of a file of `size` bytes, from `offset` below it; nullopt: no data
-// behind it. On a view whose newest overlay changes meanwhile a hole may be one that never was.
+// The first byte from `offset` on, below `size`, that is in no hole; nullopt: there is none. On a
+// view whose newest overlay changes meanwhile a hole may be one that never was.
 [[nodiscard]] Result<std::optional<std::uint64_t>> find_data(const View& view, Ino ino,
                                                              std::uint64_t size,
                                                              std::uint64_t offset);
-[[nodiscard]] Result<std::uint64_t> find_hole(const View& view, Ino ino, std::uint64_t size,
-                                              std::uint64_t offset);
+// SEEK_DATA and SEEK_HOLE, as lseek(2) answers: ENXIO behind the end of the file, and when there is
+// no data.
+[[nodiscard]] Result<std::uint64_t> seek_extents(const View& view, Ino ino, std::uint64_t offset,
+                                                 bool want_data);
 
 class DataReader {
  public:

@@ -127,12 +127,7 @@ Result<std::uint64_t> FileSystem::seek(Ino ino, std::uint64_t offset, bool want_
   still.lock({ino});
   TRY_ASSIGN(InodeRecord record, still.view().inode(ino));
   TRY(require_regular(record));
-  const std::uint64_t size = record.size_bytes;
-  if (offset >= size) return fail(posix_error(ENXIO));
-  if (!want_data) return find_hole(still.view(), ino, size, offset);
-  TRY_ASSIGN(const auto data, find_data(still.view(), ino, size, offset));
-  if (!data) return fail(posix_error(ENXIO));
-  return *data;
+  return seek_extents(still.view(), ino, offset, want_data);
 }
 
 Status FileSystem::sync() {

@@ -25,7 +25,6 @@ struct Place {
   std::shared_ptr<const View> view;
   Ino ino = kNoIno;
   std::string path;
-  bool may_change = false;  // while it is looked at
 };
 
 Result<Place> find_place(const Call& call) {
@@ -39,8 +38,6 @@ Result<Place> find_place(const Call& call) {
     return fail(Errc::kNoSuchPath, 0, "find in " + snap, "/" + encode_path(place.path));
   }
   place.ino = *ino;
-  const Result<std::string> name = call.text("view");
-  place.may_change = !name || *name == "live";
   return place;
 }
 
@@ -134,8 +131,10 @@ Result<Reply> run_next_data(const Call& call) {
   TRY_ASSIGN(Place place, find_place(call));
   TRY_ASSIGN(std::uint64_t offset, call.number("offset"));
   TRY_ASSIGN(InodeRecord inode, place.view->inode(place.ino));
+  const Result<std::string> view = call.text("view");
+  const bool may_change = !view || *view == "live";
   std::uint64_t at = std::min(offset, inode.size_bytes);
-  if (!place.may_change && at < inode.size_bytes) {
+  if (!may_change && at < inode.size_bytes) {
     TRY_ASSIGN(const auto data, find_data(*place.view, place.ino, inode.size_bytes, at));
     at = data.value_or(inode.size_bytes);
   }

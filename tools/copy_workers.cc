@@ -138,6 +138,7 @@ Status CopyWorkers::copy(Session& session, CopyBuffer& buffer, const Piece& piec
 // Where the first data of a piece is, in whole blocks of the disk: of a sparse file of a terabyte,
 // as /var/log/lastlog can be, not a terabyte of zeros is sent.
 Result<std::uint64_t> CopyWorkers::skip_hole(Session& session, const Piece& piece) const {
+  if (piece.file->size() <= kBufferSize) return piece.offset;  // one read costs no more than asking
   TRY_ASSIGN(const auto answer, session.call({{"command", "next_data"},
                                               {"view", view_},
                                               {"path", encode_path(piece.file->path())},

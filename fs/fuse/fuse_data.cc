@@ -246,12 +246,7 @@ void do_fallocate(fuse_req_t request, fuse_ino_t node, int mode, off_t offset, o
 Result<std::uint64_t> seek_in_snapshot(Edge& edge, NodeId node, std::uint64_t offset,
                                        bool want_data) {
   TRY_ASSIGN(const auto view, view_of_node(edge, node));
-  TRY_ASSIGN(const InodeRecord record, view->inode(ino_of(node)));
-  if (offset >= record.size_bytes) return fail(posix_error(ENXIO));
-  if (!want_data) return find_hole(*view, ino_of(node), record.size_bytes, offset);
-  TRY_ASSIGN(const auto data, find_data(*view, ino_of(node), record.size_bytes, offset));
-  if (!data) return fail(posix_error(ENXIO));
-  return *data;
+  return seek_extents(*view, ino_of(node), offset, want_data);
 }
 
 void do_lseek(fuse_req_t request, fuse_ino_t node, off_t offset, int whence, fuse_file_info*) {
