@@ -4,7 +4,7 @@
 #   libfuse3       3.14   libfuse3-dev           the kernel's file system protocol
 #   libzstd        1.5.4  libzstd-dev            codec
 #   libxxhash      0.8.1  libxxhash-dev          frame and record checksums
-#   OpenSSL        3.0    libssl-dev             SHA-256
+#   OpenSSL        3.0    libssl-dev             hashes, ciphers, signatures
 #   lmdb           0.9.24 liblmdb-dev            index
 #   fmt            9.1    libfmt-dev             text formatting (no <format> in libstdc++ 12)
 #   spdlog         1.10   libspdlog-dev          the server's log
