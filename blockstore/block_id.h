@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// BlockId: the name of a block, SHA-256 of its plaintext (in an encrypted store, later, a keyed
-// hash, so that ids reveal nothing). Equal bytes have equal ids; a block never changes.
+// BlockId: the name of a block, SHA-256 of its plaintext; in an encrypted store a keyed hash, so
+// that ids reveal nothing (store_cipher.h). Equal bytes have equal ids; a block never changes.
 #pragma once
 
 #include <array>

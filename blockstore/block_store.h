@@ -27,11 +27,15 @@
 
 namespace amberfs {
 
+class StoreCipher;
+
 struct BlockStoreOptions {
   int zstd_level = 3;                              // -7 … 19; 0 stores raw
   std::uint64_t pack_size_bytes = 256 * kMiB;      // a pack is sealed when it reaches this
   std::uint64_t cache_size_bytes = 64 * kMiB;      // decoded blocks kept in memory
   std::uint64_t index_map_size_bytes = 64 * kGiB;  // address space reserved for LMDB, not memory
+  // Of an encrypted store; null: a plain one. Opening the other kind: kKeyMissing, kBadRequest.
+  std::shared_ptr<const StoreCipher> cipher;
 };
 
 struct BlockStoreStats {
