@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 if(AMBERFS_SANITIZE)
   # Instrumented code misleads the compiler about what may be uninitialized.
-  add_compile_options(-fsanitize=${AMBERFS_SANITIZE} -fno-omit-frame-pointer -Wno-maybe-uninitialized
+  add_compile_options(-fsanitize=${AMBERFS_SANITIZE} -fno-omit-frame-pointer
+                      $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
                       -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${AMBERFS_SANITIZE})
 endif()

@@ -7,7 +7,8 @@ target_compile_options(amberfs_warnings INTERFACE
   # An options struct names what differs from its defaults; the rest is meant to be left out.
   -Wno-missing-field-initializers
   $<$<CXX_COMPILER_ID:GNU>:-Wsuggest-override;-Wduplicated-cond;-Wlogical-op>
-  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+  # stable_sort of libstdc++ 12 uses what it deprecates itself, which only clang tells.
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety;-Wno-deprecated-declarations>)
 option(AMBERFS_WERROR "warnings are errors" ON)
 if(AMBERFS_WERROR)
   target_compile_options(amberfs_warnings INTERFACE -Werror)

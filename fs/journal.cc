@@ -297,8 +297,8 @@ Status FileJournal::flush() {
   TRY(check_not_broken());
   durable_seq_ = std::max(seq, durable_seq_.load());
   // All but the tail were left before the flush began: nothing is written to them any more.
-  std::erase_if(unsynced_, [&](const Unsynced& unsynced) {
-    return unsynced.segment != tail_ && std::ranges::count(segments, unsynced.segment) > 0;
+  std::erase_if(unsynced_, [&segments, tail = tail_](const Unsynced& unsynced) {
+    return unsynced.segment != tail && std::ranges::count(segments, unsynced.segment) > 0;
   });
   return ok();
 }

@@ -100,7 +100,8 @@ Status Engine::replace_live(const Manifest& target, const std::vector<Ino>& open
     const std::uint64_t seq = head().journal.next_seq;
     bool changed = false;
     const Status replaced = live_->replace(
-        target.root, target.totals, [&](const JournalPosition& position, Ino next_ino) -> Status {
+        target.root, target.totals,
+        [&](const JournalPosition& position, Ino next_ino) REQUIRES(commit_mu_) -> Status {
           changed = position.next_seq != seq;
           if (changed) return fail(Errc::kFilesOpen, 0, "roll back: programs keep writing", store_);
           Head next = head();

@@ -117,7 +117,7 @@ Sealer::Sealer(SecretBytes key) : key_(std::move(key)), mask_(secret(kBlock)) {
   // Doubled in GF(2^128), as in CMAC.
   const bool carry = (mask_.data()[0] & 0x80) != 0;
   for (std::size_t i = 0; i < kBlock; ++i) {
-    const auto here = static_cast<unsigned char>(mask_.data()[i]);
+    const unsigned here = static_cast<unsigned char>(mask_.data()[i]);
     const unsigned next = i + 1 < kBlock ? static_cast<unsigned char>(mask_.data()[i + 1]) : 0U;
     mask_.data()[i] = static_cast<char>((here << 1) | (next >> 7));
   }

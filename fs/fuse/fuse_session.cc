@@ -132,7 +132,8 @@ fuse_lowlevel_ops all_handlers() {
   return ops;
 }
 
-void log_of_libfuse(fuse_log_level level, const char* format, std::va_list arguments) {
+[[gnu::format(printf, 2, 0)]] void log_of_libfuse(fuse_log_level level, const char* format,
+                                                  std::va_list arguments) {
   std::array<char, 1024> line{};
   std::vsnprintf(line.data(), line.size(), format, arguments);
   std::string_view text(line.data());

@@ -6,15 +6,23 @@
 #include "fs/batch_format.h"
 #include "fs/journal_format.h"
 #include "fs/segment.h"
-#include "tests/support/temp_dir.h"
-
-#include <algorithm>
-#include <cstdlib>
+#include "tests/fuzz/fuzz_target.h"
+#include "tests/support/memory_io.h"
 
 namespace amberfs {
 namespace {
 
+using fuzz::require;
+
 constexpr std::uint64_t kSalt = 0x1122334455667788;
+const std::string kDirectory = "journal";
+
+JournalOptions small_segments() {
+  JournalOptions options;
+  options.segment_size_bytes = 64 * kKiB;
+  options.prepare_ahead = false;
+  return options;
+}
 
 void put_header(Bytes& segment) {
   SegmentHeader header;
@@ -48,19 +56,13 @@ void correct_records(Bytes& segment) {
   }
 }
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
-
-void open_it(Io& io, const std::string& directory, std::uint64_t* replayed) {
-  JournalOptions options;
-  options.segment_size_bytes = 64 * kKiB;
-  options.prepare_ahead = false;
-  auto journal =
-      Journal::open(io, directory, options, {}, [&](const Batch&, const Appended& where) -> Status {
-        require(where.seq == ++*replayed);
-        return ok();
-      });
+void open_it(Io& io, std::uint64_t* replayed) {
+  const JournalOptions options = small_segments();
+  auto journal = Journal::open(io, kDirectory, options, {},
+                               [&](const Batch&, const Appended& where) -> Status {
+                                 require(where.seq == ++*replayed);
+                                 return ok();
+                               });
   if (!journal) return;
   Batch batch;
   batch.put("key", "value");
@@ -70,7 +72,7 @@ void open_it(Io& io, const std::string& directory, std::uint64_t* replayed) {
   // What was appended behind any garbage is there when it is opened again.
   std::uint64_t again = 0;
   auto reopened =
-      Journal::open(io, directory, options, {}, [&](const Batch&, const Appended&) -> Status {
+      Journal::open(io, kDirectory, options, {}, [&](const Batch&, const Appended&) -> Status {
         ++again;
         return ok();
       });
@@ -78,6 +80,33 @@ void open_it(Io& io, const std::string& directory, std::uint64_t* replayed) {
 }
 
 }  // namespace
+
+void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
+  testing::MemoryIo io;
+  require(io.make_directory(kDirectory).has_value());
+  auto journal = Journal::open(io, kDirectory, small_segments(), {},
+                               [](const Batch&, const Appended&) -> Status { return ok(); });
+  require(journal.has_value());
+  const Bytes data(300, 'd');
+  for (int i = 0; i < 3; ++i) {
+    Batch batch(OpKind::kWrite, {.request_id = 7, .uid = 1, .pid = 2, .command = "logger"});
+    batch.put(inode_key(7), encode(InodeRecord{}));
+    batch.put(extent_key(7, 300), encode(Extent{.kind = ExtentKind::kJournal,
+                                                .length = 300,
+                                                .position = batch.append_data(data)}));
+    batch.remove(inode_key(8));
+    require((*journal)->append(batch).has_value());
+    require((*journal)->sync_to(1).has_value());
+  }
+  const Bytes& segment = *io.files().at(kDirectory + "/" + segment_file_name(1));
+  const Bytes whole = segment.substr(0, segment.find_last_not_of('\0') + 1);
+  const Bytes records = whole.substr(SegmentHeader::kRecordsOffset);
+  add('\0' + whole);
+  add('\1' + records);
+  add('\3' + records);
+  require((*journal)->close().has_value());
+}
+
 }  // namespace amberfs
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -98,15 +127,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   } else {
     segment = input;
   }
-  static const testing::TempDir directory;
-  static const std::unique_ptr<Io> io = make_posix_io();
-  auto files = io->list(directory.path());
-  require(files.has_value());
-  for (const DirEntry& file : *files) require(io->unlink(directory / file.name).has_value());
-  auto file = io->open(directory / segment_file_name(1), OpenMode::kCreateNew);
-  require(file.has_value() && (*file)->pwrite(segment, 0).has_value());
-  require((*file)->close().has_value());
+  testing::MemoryIo io;
+  require(io.make_directory(kDirectory).has_value());
+  io.files()[kDirectory + "/" + segment_file_name(1)] = std::make_shared<Bytes>(segment);
   std::uint64_t replayed = 0;
-  open_it(*io, directory.path(), &replayed);
+  open_it(io, &replayed);
   return 0;
 }

@@ -4,19 +4,15 @@
 // made right, so that the fuzzer gets behind them.
 #include "snapshot/catalog.h"
 #include "snapshot/manifest.h"
+#include "tests/fuzz/fuzz_target.h"
 
 #include <nlohmann/json.hpp>
-
-#include <cstdlib>
 
 namespace amberfs {
 namespace {
 
 using Json = nlohmann::json;
-
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::require;
 
 std::string hash_of(const Json& json) {
   const Sha256 digest = sha256(json.dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -60,6 +56,25 @@ void run(bool fix_hashes, ByteView input) {
 }
 
 }  // namespace
+
+void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
+  Manifest manifest;
+  manifest.sequence = 7;
+  manifest.time_ns = 1'790'000'000'123'456'789;
+  manifest.root = BlockId{sha256("root")};
+  manifest.name = "before-upgrade";
+  manifest.reason = "apt \"full-upgrade\"\n";
+  manifest.kind = "manual";
+  manifest.previous_id = std::string(64, 'a');
+  manifest.totals = {10, 20};
+  const std::string text = encode_manifest(manifest);
+  add('\0' + text);
+  add('\1' + text);
+  for (const char* time : {"2026-11-20T10:33:05.123Z", "2026-11-20 10:33+02:00", "now-90s"}) {
+    add(Bytes(1, '\0') + time);
+  }
+}
+
 }  // namespace amberfs
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -7,17 +7,15 @@
 #include "snapshot/node_format.h"
 #include "snapshot/record_format.h"
 #include "snapshot/tree.h"
+#include "tests/fuzz/fuzz_target.h"
 #include "tests/support/memory_blocks.h"
 
-#include <cstdlib>
 #include <map>
 
 namespace amberfs {
 namespace {
 
-void require(bool condition) {
-  if (!condition) std::abort();
-}
+using fuzz::require;
 
 // What is accepted is what the encoder makes: no two spellings of one record.
 void check_record(ByteView key, ByteView value) {
@@ -105,6 +103,33 @@ void run(unsigned choice, ByteView input) {
 }
 
 }  // namespace
+
+void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
+  InodeRecord inode;
+  inode.mode = 0100644;
+  const std::map<Bytes, Bytes> entries{
+      {inode_key(1), encode(inode)},
+      {dirent_key(1, "syslog"), encode(Dirent{.ino = 2})},
+      {xattr_key(2, "user.x"), "value"},
+      {extent_key(2, 100), encode(Extent{.kind = ExtentKind::kBlock, .length = 100})}};
+  NodeBuilder leaf(0);
+  Bytes listed;
+  for (const auto& [key, value] : entries) {
+    leaf.add(key, value);
+    listed += static_cast<char>(key.size());
+    listed += static_cast<char>(value.size());
+    listed += key + value;
+    add('\0' + value);
+  }
+  const Bytes node = leaf.finish();
+  NodeBuilder parent(1);
+  parent.add(extent_key(2, 100), Bytes(32, '\1'));
+  add('\0' + node);
+  add('\0' + parent.finish());
+  add('\1' + node.substr(5));
+  add('\2' + listed);
+}
+
 }  // namespace amberfs
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
