@@ -19,7 +19,7 @@ constexpr std::string_view kTemplate =
 [store]
 format = {format}                # of the store on disk; never edit
 id = "{id}"
-
+{encryption}
 [chunking]                 # how file data is cut; changed, new data matches old data less often
 average = "1MiB"           # a power of two
 min = "256KiB"
@@ -62,6 +62,8 @@ every = "10m"              # automatic snapshots, skipped when nothing changed; 
 every = "1d"               # packs smaller what stays, gives back what nothing names; or "off"
 zstd_level = 22            # 1 (fast) to 22 (small), in threads that run when nothing else does
 )";
+
+constexpr std::string_view kCipherName = "xaes-256-gcm";
 
 // As it would be written in the file.
 std::string size_text(std::uint64_t bytes) {
@@ -241,9 +243,13 @@ bool matches_from(std::string_view pattern, std::string_view path) {
 
 }  // namespace
 
-std::string default_config_text(const std::string& store_id) {
+std::string default_config_text(const std::string& store_id, bool encrypted) {
+  const std::string encryption =
+      encrypted ? fmt::format("encryption = \"{}\"   # its keys are in keys.json; never edit\n",
+                              kCipherName)
+                : "";
   return fmt::format(kTemplate, fmt::arg("format", Config::kFormatVersion),
-                     fmt::arg("id", store_id));
+                     fmt::arg("id", store_id), fmt::arg("encryption", encryption));
 }
 
 Result<Config> parse_config(std::string_view toml, const std::string& path) {
@@ -260,6 +266,9 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
                 path);
   }
   read.text("store.id", config.store_id);
+  std::string encryption;
+  read.text("store.encryption", encryption);
+  config.encrypted = !encryption.empty();
 
   std::uint64_t average = config.chunker.size_average;
   std::uint64_t min = config.chunker.size_min;
@@ -294,6 +303,9 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.refuse_unknown();
   TRY(read.result());
   if (format == 0) return bad(path, "store.format", "it is missing");
+  if (config.encrypted && encryption != kCipherName) {
+    return bad(path, "store.encryption", fmt::format("only {} is known", kCipherName));
+  }
   if (!std::has_single_bit(average) || min > average || average > max) {
     return bad(path, "chunking.average", "a power of two between min and max is expected");
   }

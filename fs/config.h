@@ -20,6 +20,7 @@ struct Config {
 
   std::uint32_t format_version = kFormatVersion;  // [store] format
   std::string store_id;                           // [store] id: 32 hex digits, made by init
+  bool encrypted = false;                         // [store] encryption; fixed by init
   ChunkerOptions chunker;                         // [chunking] min, average, max
   BlockStoreOptions blocks;  // [codec] zstd_level, [packs] size, [cache] blocks
   JournalOptions journal;    // [journal] segment, zstd_level
@@ -36,7 +37,7 @@ struct Config {
 
 // The text of a new store's config.toml: every setting with its default and a line that explains
 // it.
-[[nodiscard]] std::string default_config_text(const std::string& store_id);
+[[nodiscard]] std::string default_config_text(const std::string& store_id, bool encrypted = false);
 [[nodiscard]] Result<Config> parse_config(std::string_view toml, const std::string& path);
 [[nodiscard]] Result<Config> read_config(Io& io, const std::string& store);
 

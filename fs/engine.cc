@@ -59,10 +59,23 @@ Result<std::uint64_t> write_first_spares(Io& io, const std::string& store, Confi
   return kFirst + made;
 }
 
+Status check_cipher(const Config& config, bool has_cipher, const std::string& store) {
+  if (config.encrypted == has_cipher) return ok();
+  if (config.encrypted) return fail(Errc::kKeyMissing, 0, "open an encrypted store", store);
+  return fail(Errc::kBadRequest, 0,
+              "open with a key: this store is not encrypted, so it is not the one of that key",
+              store);
+}
+
 }  // namespace
 
-Engine::Engine(Io& io, std::string store, Config config, FileLock lock)
-    : io_(io), store_(std::move(store)), config_(std::move(config)), lock_(std::move(lock)) {}
+Engine::Engine(Io& io, std::string store, Config config, FileLock lock,
+               std::shared_ptr<const StoreCipher> cipher)
+    : io_(io),
+      store_(std::move(store)),
+      config_(std::move(config)),
+      lock_(std::move(lock)),
+      cipher_(std::move(cipher)) {}
 
 Engine::~Engine() {
   if (auto closed = close(); !closed) {
@@ -71,14 +84,18 @@ Engine::~Engine() {
 }
 
 Status Engine::create(Io& io, const std::string& store, const std::string& config_text,
-                      std::uint32_t spares) {
+                      std::uint32_t spares, std::optional<NewKeys> keys) {
   const std::string config_path = store + "/config.toml";
   TRY_ASSIGN(Config config, parse_config(config_text, config_path));
+  TRY(check_cipher(config, keys && keys->cipher, store));
+  if (keys) config.blocks.cipher = keys->cipher;
   TRY(io.make_directory(store));
   TRY(require_empty_directory(io, store));
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
   TRY(io.make_directory(store + "/journal"));
   TRY(io.make_directory(store + "/snapshots"));
+  // Before the first byte that needs them.
+  if (keys) TRY(write_key_slots(io, store, keys->slots));
   TRY(BlockStore::create(io, store, config.blocks));
   TRY_ASSIGN(auto blocks, BlockStore::open(io, store, config.blocks));
   Head head;
@@ -94,12 +111,16 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   return io.sync_directory(store + "/..");
 }
 
-Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store) {
+Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store,
+                                             std::shared_ptr<const StoreCipher> cipher) {
   TRY_ASSIGN(Config config, read_config(io, store));
+  TRY(check_cipher(config, cipher != nullptr, store));
+  config.blocks.cipher = cipher;
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
   TRY_ASSIGN(const DiskSpace disk, io.disk_space(store));
   fit_to_disk(config, disk.total_bytes);
-  std::unique_ptr<Engine> engine(new Engine(io, store, std::move(config), std::move(lock)));
+  std::unique_ptr<Engine> engine(
+      new Engine(io, store, std::move(config), std::move(lock), std::move(cipher)));
   if (auto recovered = engine->recover(); !recovered) {
     engine->closed_ = true;  // nothing was opened far enough to need a commit
     return fail(std::move(recovered).error());

@@ -13,6 +13,8 @@
 // Errors:     kNotAStore, kStoreLocked, kNewerFormat, kBadConfig, kIndexDamaged, kJournalDamaged …
 #pragma once
 
+#include "blockstore/key_slots.h"
+#include "blockstore/store_cipher.h"
 #include "fs/collect.h"
 #include "fs/config.h"
 #include "fs/filesystem.h"
@@ -50,15 +52,26 @@ struct SnapshotView {
   std::shared_ptr<const View> view;
 };
 
+// What a new encrypted store begins with.
+struct NewKeys {
+  KeySlots slots;  // of the store's id, with one slot at least
+  std::shared_ptr<const StoreCipher> cipher;
+};
+
 class Engine {
  public:
   // Makes an empty store in `store`, a new or empty directory. kStoreExists otherwise. With
   // `spare_segments` files of the journal written ahead, if the disk is not small: an fsync that is
-  // the first to use a block takes longer and writes more.
+  // the first to use a block takes longer and writes more. `keys`: when the config says that it is
+  // encrypted.
   [[nodiscard]] static Status create(Io& io, const std::string& store,
                                      const std::string& config_text,
-                                     std::uint32_t spare_segments = 0);
-  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(Io& io, const std::string& store);
+                                     std::uint32_t spare_segments = 0,
+                                     std::optional<NewKeys> keys = std::nullopt);
+  // `cipher` of an encrypted store (kKeyMissing without); null for a plain one (kBadRequest
+  // otherwise: it is not the store that the key is for).
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> open(
+      Io& io, const std::string& store, std::shared_ptr<const StoreCipher> cipher = nullptr);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -101,6 +114,8 @@ class Engine {
 
   [[nodiscard]] const std::string& store() const { return store_; }
   [[nodiscard]] const Config& config() const { return config_; }
+  // Null: a plain store.
+  [[nodiscard]] const std::shared_ptr<const StoreCipher>& cipher() const { return cipher_; }
   [[nodiscard]] FileSystem& filesystem() { return *filesystem_; }
   [[nodiscard]] LiveMap& live() { return *live_; }
   [[nodiscard]] BlockStore& blocks() { return *blocks_; }
@@ -122,7 +137,8 @@ class Engine {
   [[nodiscard]] Health health();
 
  private:
-  Engine(Io& io, std::string store, Config config, FileLock lock);
+  Engine(Io& io, std::string store, Config config, FileLock lock,
+         std::shared_ptr<const StoreCipher> cipher);
 
   [[nodiscard]] Status recover();
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
@@ -156,6 +172,7 @@ class Engine {
   const std::string store_;
   const Config config_;
   FileLock lock_;
+  const std::shared_ptr<const StoreCipher> cipher_;
   std::unique_ptr<Space> space_;
   std::unique_ptr<BlockStore> blocks_;
   std::unique_ptr<Journal> journal_;

@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/session.h"
+#include "tools/store_key.h"
 
 #include <fmt/format.h>
 
@@ -113,6 +114,8 @@ Result<int> run_repair(const std::string& target, const Context& context) {
   const std::string store = absolute_path(target);
   const auto io = make_posix_io();
   TRY_ASSIGN(Config config, read_config(*io, store));
+  TRY_ASSIGN(StoreKey key, unlock_store(*io, store));
+  config.blocks.cipher = std::move(key.cipher);
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
   TRY_ASSIGN(RebuildReport report, BlockStore::rebuild_index(*io, store, config.blocks));
   Json damage = Json::array();

@@ -5,6 +5,7 @@
 #include "tools/command.h"
 #include "tools/output.h"
 #include "tools/session.h"
+#include "tools/store_key.h"
 
 #include <fmt/format.h>
 
@@ -18,11 +19,12 @@ struct Options {
   int zstd_level = 3;
   std::string every = "10m";
   std::vector<std::string> exact;
+  bool encrypt = false;
 };
 
 // The default text with the settings given on the command line put in.
-Result<std::string> config_text(const Options& options) {
-  std::string text = default_config_text(to_hex(random_bytes(16)));
+Result<std::string> config_text(const Options& options, const std::string& store_id) {
+  std::string text = default_config_text(store_id, options.encrypt);
   const auto set = [&](std::string_view line, const std::string& with) {
     const auto at = text.find(line);
     if (at != std::string::npos) text.replace(at, line.size(), with);
@@ -34,15 +36,34 @@ Result<std::string> config_text(const Options& options) {
   return text;
 }
 
+// A data key that nobody knows, and the first way to it.
+Result<std::optional<NewKeys>> make_keys(const Options& options, const std::string& store_id) {
+  if (!options.encrypt) {
+    if (given_key_files().empty()) return std::optional<NewKeys>();
+    return fail(Errc::kBadRequest, 0, "make a store with a key: to encrypt it, give --encrypt");
+  }
+  TRY_ASSIGN(std::optional<StoreSecret> secret, read_secret(given_or_usual_key_files()));
+  if (!secret) {
+    TRY_ASSIGN(secret, ask_passphrase("Passphrase of the new store", true));
+  }
+  TRY_ASSIGN(const SecretBytes data_key, SecretBytes::random(kKeySize));
+  NewKeys keys{.slots = KeySlots(store_id), .cipher = nullptr};
+  TRY(keys.slots.add(data_key, *secret, "init"));
+  TRY_ASSIGN(keys.cipher, StoreCipher::make(data_key));
+  return std::optional(std::move(keys));
+}
+
 Result<int> run(const Options& options, const Context& context) {
-  auto text = config_text(options);
+  const std::string store_id = to_hex(random_bytes(16));
+  auto text = config_text(options, store_id);
   if (!text) {
     text.error().code = Errc::kBadRequest;  // given on the command line: a wrong request
     return fail(std::move(text).error());
   }
   const std::string store = absolute_path(options.store);
   const auto io = make_posix_io();
-  TRY(Engine::create(*io, store, *text, kSpareSegments));
+  TRY_ASSIGN(std::optional<NewKeys> keys, make_keys(options, store_id));
+  TRY(Engine::create(*io, store, *text, kSpareSegments, std::move(keys)));
   if (context.json) {
     TRY(print(Json{{"store", store}}.dump() + "\n"));
   } else {
@@ -50,6 +71,12 @@ Result<int> run(const Options& options, const Context& context) {
         print(fmt::format("Made a store in {}. Settings: {}/config.toml\n"
                           "Next: amberfs mount {} DIR   (--adopt takes in what is in DIR)\n",
                           store, store, options.store)));
+    if (options.encrypt) {
+      TRY(
+          print(fmt::format("Encrypted. Keep copies of the key (or the passphrase) and of "
+                            "{}/keys.json elsewhere: without both nothing can be read.\n",
+                            store)));
+    }
   }
   return kDone;
 }
@@ -64,6 +91,8 @@ void add_init(CLI::App& app, Context& context) {
   command->add_option("--every", options->every, "automatic snapshots: 10m, 1h, off");
   command->add_option("--exact", options->exact,
                       "glob of files whose every write is captured on its own (repeatable)");
+  command->add_flag("--encrypt", options->encrypt,
+                    "everything in it can be read with a key only (docs/SECURITY.md)");
   command->footer(
       "Everything can be set later in STORE/config.toml, while it is not mounted.\n"
       "  amberfs init /var/lib/logstore --exact 'audit/**'");

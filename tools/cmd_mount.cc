@@ -15,6 +15,7 @@
 #include "tools/keeper_process.h"
 #include "tools/output.h"
 #include "tools/session.h"
+#include "tools/store_key.h"
 
 #include <fmt/format.h>
 #include <sys/mount.h>
@@ -132,12 +133,14 @@ Status prepare_tree(Engine& engine, const Options& options) {
 }
 
 // What must be done before anything is mounted, as it looks at what lies beneath: its errors come
-// straight to who mounts.
-Status prepare_store(const Options& options) {
+// straight to who mounts. Returns the data key; empty for a plain store.
+Result<SecretBytes> prepare_store(const Options& options) {
   const auto io = make_posix_io();
-  TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
+  TRY_ASSIGN(StoreKey key, unlock_store(*io, options.store));
+  TRY_ASSIGN(auto engine, Engine::open(*io, options.store, std::move(key.cipher)));
   TRY(prepare_tree(*engine, options));
-  return engine->close();
+  TRY(engine->close());
+  return std::move(key.data_key);
 }
 
 // The mount point is free again for another try.
@@ -147,7 +150,7 @@ void give_up_mount(const std::string& directory) {
 
 Status mount_and_serve(const Options& options, const MountOptions& mount_options) {
   TRY(keeper_binary());
-  TRY(prepare_store(options));
+  TRY_ASSIGN(const SecretBytes data_key, prepare_store(options));
   TRY_ASSIGN(const std::string point, check_mount_point(options.store, options.directory));
   TRY_ASSIGN(FuseDevice device, FuseDevice::mount(options.store, point, mount_options));
   TRY_ASSIGN(const auto state, MountState::create(device.init_request()));
@@ -155,7 +158,8 @@ Status mount_and_serve(const Options& options, const MountOptions& mount_options
                     .state_fd = state->fd(),
                     .mount_point = point,
                     .server = {"serve", "--store", options.store, "--dir", point},
-                    .foreground = options.foreground};
+                    .foreground = options.foreground,
+                    .data_key = &data_key};
   if (options.foreground) start.server.emplace_back("--foreground");
   if (!options.mount_options.empty()) {
     start.server.insert(start.server.end(), {"-o", options.mount_options});

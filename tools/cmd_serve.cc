@@ -146,6 +146,15 @@ void say_how_it_began(const Options& options) {
   }
 }
 
+// Null for a plain store. The key is gone when it returns.
+Result<std::shared_ptr<const StoreCipher>> make_cipher(SecretBytes data_key) {
+  if (data_key.empty()) return nullptr;
+  if (!data_key.is_locked()) {
+    log_warning("the key's memory cannot be locked and may be swapped (RLIMIT_MEMLOCK)");
+  }
+  return StoreCipher::make(data_key);
+}
+
 Result<int> serve(const Options& options) {
   MountOptions mount_options;
   TRY(parse_mount_options(options.mount_options, mount_options));
@@ -155,6 +164,8 @@ Result<int> serve(const Options& options) {
                 options.store);
   }
   for (const int fd : {kDeviceFd, kStateFd, kKeeperFd}) ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+  // First of all: the helper is a fork of this process and has no use for it.
+  TRY_ASSIGN(SecretBytes data_key, take_data_key());
   TRY_ASSIGN(const std::string own, own_binary());
   TRY_ASSIGN(auto helper, MountHelper::start());
   if (!options.foreground) TRY(open_log_file(options.store + "/server.log"));
@@ -162,7 +173,8 @@ Result<int> serve(const Options& options) {
   lower_oom_score();
   keep_memory_reserve();
   const auto io = make_posix_io();
-  TRY_ASSIGN(auto engine, Engine::open(*io, options.store));
+  TRY_ASSIGN(auto cipher, make_cipher(std::move(data_key)));
+  TRY_ASSIGN(auto engine, Engine::open(*io, options.store, std::move(cipher)));
   if (is_connection_gone()) {  // unmounted while the server before was dying
     log_info("{} is not mounted any more", options.directory);
     TRY(engine->close());

@@ -45,5 +45,6 @@ void add_verify(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
 void add_repair(CLI::App& app, Context& context);
+void add_key(CLI::App& app, Context& context);
 
 }  // namespace amberfs::tools

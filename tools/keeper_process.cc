@@ -31,30 +31,36 @@ void leave_terminal() {
 }
 
 // Puts each descriptor where the keeper expects it, out of the others' way first.
-Status place_descriptors(const KeeperStart& start, int ready) {
+Status place_descriptors(const KeeperStart& start, int ready, int data_key) {
   constexpr int kFree = 16;
-  const std::array<std::pair<int, int>, 3> places{
-      {{start.device_fd, kDeviceFd}, {start.state_fd, kStateFd}, {ready, kReadyFd}}};
-  std::array<int, 3> copies{};
+  const std::array<std::pair<int, int>, 4> places{{{start.device_fd, kDeviceFd},
+                                                   {start.state_fd, kStateFd},
+                                                   {ready, kReadyFd},
+                                                   {data_key, kDataKeyFd}}};
+  std::array<int, 4> copies{};
   for (std::size_t i = 0; i < places.size(); ++i) {
+    if (places[i].first < 0) continue;
     copies[i] = ::fcntl(places[i].first, F_DUPFD, kFree);
     if (copies[i] < 0) return fail(Errc::kMountFailed, errno, "start the keeper");
   }
   for (std::size_t i = 0; i < places.size(); ++i) {
+    if (places[i].first < 0) continue;
     if (::dup2(copies[i], places[i].second) < 0) {
       return fail(Errc::kMountFailed, errno, "start the keeper");
     }
   }
-  ::close_range(kReadyFd + 1, ~0U, 0);
+  ::close(kKeeperFd);
+  if (data_key < 0) ::close(kDataKeyFd);
+  ::close_range(kDataKeyFd + 1, ~0U, 0);
   return ok();
 }
 
 // Only returns when it failed.
-Status become_keeper(const KeeperStart& start, int ready, const std::string& keeper) {
+Status become_keeper(const KeeperStart& start, int ready, int data_key, const std::string& keeper) {
   TRY_ASSIGN(const std::string binary, own_binary());
   if (::chdir("/") != 0) return fail(Errc::kMountFailed, errno, "leave the directory");
   ::umask(0);
-  TRY(place_descriptors(start, ready));
+  TRY(place_descriptors(start, ready, data_key));
   if (!start.foreground) leave_terminal();
   std::vector<std::string> words{kKeeperName, start.mount_point, binary};
   words.insert(words.end(), start.server.begin(), start.server.end());
@@ -63,6 +69,19 @@ Status become_keeper(const KeeperStart& start, int ready, const std::string& kee
   arguments.push_back(nullptr);
   ::execv(keeper.c_str(), arguments.data());
   return fail(Errc::kMountFailed, errno, "run", keeper);
+}
+
+// A pipe that holds the key, to be read by the keeper; -1 for a plain store. The bytes are in the
+// kernel only, until they are read: an exec leaves nothing of this process.
+Result<int> pipe_with(const SecretBytes* data_key) {
+  if (data_key == nullptr || data_key->empty()) return -1;
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::kIo, errno, "make a pipe");
+  const ssize_t n = ::write(ends[1], data_key->view().data(), data_key->size());
+  ::close(ends[1]);
+  if (n == static_cast<ssize_t>(kDataKeySize)) return ends[0];
+  ::close(ends[0]);
+  return fail(Errc::kMountFailed, 0, "hand the key to the keeper");
 }
 
 std::string read_to_end(int fd) {
@@ -111,6 +130,7 @@ Result<std::string> keeper_binary() {
 
 Status start_keeper(const KeeperStart& start, void (*give_up)(const std::string&)) {
   TRY_ASSIGN(const std::string keeper, keeper_binary());
+  TRY_ASSIGN(const int data_key, pipe_with(start.data_key));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::kIo, errno, "make a pipe");
   const pid_t child = ::fork();
@@ -119,13 +139,14 @@ Status start_keeper(const KeeperStart& start, void (*give_up)(const std::string&
   if (keeps) {
     ::close(ends[0]);
     if (!start.foreground) ::setsid();
-    const Status failed = become_keeper(start, ends[1], keeper);
+    const Status failed = become_keeper(start, ends[1], data_key, keeper);
     if (start.foreground) return failed;
     const std::string text = encode_error(failed.error());
     (void)!::write(ends[1], text.data(), text.size());
     ::_exit(failed.error().exit_code());
   }
   ::close(ends[1]);
+  if (data_key >= 0) ::close(data_key);
   if (!start.foreground) return first_words(ends[0], start.mount_point);
   ::close(start.device_fd);  // only the keeper and its servers hold the mount
   const Status told = first_words(ends[0], start.mount_point);
@@ -134,6 +155,22 @@ Status start_keeper(const KeeperStart& start, void (*give_up)(const std::string&
     give_up(start.mount_point);
   }
   ::_exit(0);
+}
+
+Result<SecretBytes> take_data_key() {
+  if (::fcntl(kDataKeyFd, F_GETFD) < 0) return SecretBytes();
+  forbid_core_files();
+  TRY_ASSIGN(SecretBytes key, SecretBytes::zeros(kDataKeySize));
+  std::size_t done = 0;
+  while (done < key.size()) {
+    const ssize_t n = ::read(kDataKeyFd, key.data() + done, key.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  ::close(kDataKeyFd);
+  if (done == key.size()) return key;
+  return fail(Errc::kMountFailed, 0, "take the key from the keeper: it has none");
 }
 
 std::optional<pid_t> find_keeper(const std::string& mount_point) {

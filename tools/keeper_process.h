@@ -5,6 +5,7 @@
 #pragma once
 
 #include "blockstore/base/result.h"
+#include "blockstore/base/secret.h"
 
 #include <sys/types.h>
 
@@ -22,8 +23,9 @@ struct KeeperStart {
   int device_fd = -1;
   int state_fd = -1;
   std::string mount_point;
-  std::vector<std::string> server;  // this binary's arguments
-  bool foreground = false;          // this process becomes the keeper
+  std::vector<std::string> server;        // this binary's arguments
+  bool foreground = false;                // this process becomes the keeper
+  const SecretBytes* data_key = nullptr;  // of an encrypted store
 };
 
 // Where amberfs-keeper is: beside this binary. An error names where it was looked for.
@@ -34,6 +36,8 @@ struct KeeperStart {
 // start, its error, and nobody holds the device. In the foreground it only returns errors of its
 // own: a child process reports what the server says, and calls `give_up` when that is an error.
 [[nodiscard]] Status start_keeper(const KeeperStart& start, void (*give_up)(const std::string&));
+// In a server: the data key that the keeper has for it; empty for a plain store. Once.
+[[nodiscard]] Result<SecretBytes> take_data_key();
 // The process that holds the mount; nothing when there is none.
 [[nodiscard]] std::optional<pid_t> find_keeper(const std::string& mount_point);
 

@@ -3,10 +3,13 @@
 #include "fs/control/control_protocol.h"
 #include "tools/command.h"
 #include "tools/output.h"
+#include "tools/store_key.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
+#include <string_view>
 
 #ifndef AMBERFS_VERSION
 #define AMBERFS_VERSION "unknown"
@@ -51,6 +54,12 @@ constexpr const char* kFooter =
     "now-10m: the newest snapshot at or before it).\n"
     "Exit status: 0 done; 1 the answer is no; 2 the request is wrong; 3 it could not be done.\n";
 
+// All commands but those that only speak with a server or bring their own.
+bool opens_stores(const CLI::App& command) {
+  constexpr std::string_view kOthers[] = {"serve", "umount", "upgrade", "key", "check-proof"};
+  return std::ranges::find(kOthers, command.get_name()) == std::end(kOthers);
+}
+
 int run(int argc, char** argv) {
   CLI::App app(kAbout, "amberfs");
   app.footer(kFooter);
@@ -59,8 +68,11 @@ int run(int argc, char** argv) {
   Context context;
   for (auto* add :
        {add_init, add_mount, add_umount, add_upgrade, add_serve, add_snapshot, add_list, add_diff,
-        add_cat, add_restore, add_rollback, add_verify, add_status, add_gc, add_repair}) {
+        add_cat, add_restore, add_rollback, add_verify, add_status, add_gc, add_repair, add_key}) {
     add(app, context);
+  }
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    if (opens_stores(*command)) add_key_options(*command);
   }
   try {
     app.parse(argc, argv);

@@ -4,6 +4,7 @@
 #include "fs/service.h"
 #include "tools/keeper_process.h"
 #include "tools/output.h"
+#include "tools/store_key.h"
 
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -153,7 +154,7 @@ Result<Session> Session::open(const std::string& target) {
     return session;
   }
   session.io_ = make_posix_io();
-  auto engine = Engine::open(*session.io_, absolute_path(target));
+  auto engine = open_store(*session.io_, absolute_path(target));
   if (!engine && engine.error().code == Errc::kNotAStore) {
     return fail(Errc::kNotAStore, 0, "open: neither a store nor inside a mounted amberfs", target);
   }

@@ -3,7 +3,9 @@
 
 #include <openssl/crypto.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,6 +28,7 @@ Result<SecretBytes> SecretBytes::zeros(std::size_t size) {
   secret.locked_ = ::mlock(memory, mapped) == 0;
   // Advice that an old kernel may not know: the process as a whole makes no core file either.
   (void)::madvise(memory, mapped, MADV_DONTDUMP);
+  (void)::madvise(memory, mapped, MADV_WIPEONFORK);
   return secret;
 }
 
@@ -55,6 +58,13 @@ void SecretBytes::shrink(std::size_t size) {
   if (size >= size_) return;
   wipe(data_ + size, size_ - size);
   size_ = size;
+}
+
+void forbid_core_files() {
+  // Neither can fail for who lowers what it has.
+  (void)::prctl(PR_SET_DUMPABLE, 0);
+  const rlimit none{0, 0};
+  (void)::setrlimit(RLIMIT_CORE, &none);
 }
 
 void wipe(char* data, std::size_t size) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SecretBytes: keys and passphrases in memory that is locked (never swapped), left out of core
-// files, and wiped when it is given back. Copying is by hand, so that no copy is made unseen.
+// files, zero in a forked child, and wiped when it is given back. Copying is by hand, so that no
+// copy is made unseen.
 // Threads: as a plain value; reading from any thread.
 // Errors:  kOutOfMemory. A limit that does not allow locking (RLIMIT_MEMLOCK) is no error:
 // is_locked()
@@ -50,6 +51,10 @@ class SecretBytes {
   std::size_t mapped_ = 0;
   bool locked_ = false;
 };
+
+// From now on this process leaves no core file, and only root may look into its memory. Called
+// before the first secret is read; a program that is started by exec has to do it again.
+void forbid_core_files();
 
 // Overwrites in a way that no compiler leaves out.
 void wipe(char* data, std::size_t size);

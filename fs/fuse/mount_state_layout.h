@@ -18,6 +18,10 @@ constexpr int kDeviceFd = 3;
 constexpr int kStateFd = 4;
 constexpr int kReadyFd = 5;   // of the first server: a line, "ready" or what went wrong
 constexpr int kKeeperFd = 6;  // messages to the keeper, each one datagram
+// A pipe with the data key of an encrypted store (kDataKeySize bytes), to be read once and closed:
+// from the mount command to the keeper, and from it to each server. Not open for a plain store.
+constexpr int kDataKeyFd = 7;
+constexpr std::size_t kDataKeySize = 32;
 
 // Their first byte.
 constexpr char kSaysReady = 'R';    // it serves

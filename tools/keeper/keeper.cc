@@ -28,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -82,6 +83,8 @@ struct Keeper {
   bool ready;
   bool ever_ready;
   int pending_signal;  // for the next server
+  bool has_key;
+  char key[kDataKeySize];  // of an encrypted store, for its servers
   char request[kRequestMax];
 };
 
@@ -132,12 +135,54 @@ void tell_systemd(const char* state) {
   if (path != nullptr && path[0] != '\0') send_datagram(path, state, std::strlen(state));
 }
 
+// ---- the data key of an encrypted store
+
+// From the mount command, once. No core file, no look from others: not by ptrace(2), not in /proc.
+bool take_key() {
+  if (::fcntl(kDataKeyFd, F_GETFD) < 0) return true;
+  const rlimit none{0, 0};
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0 || ::setrlimit(RLIMIT_CORE, &none) != 0) return false;
+  (void)::mlock(keeper.key, sizeof keeper.key);  // also when not all can be
+  std::size_t done = 0;
+  while (done < sizeof keeper.key) {
+    const ssize_t n = ::read(kDataKeyFd, keeper.key + done, sizeof keeper.key - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    done += static_cast<std::size_t>(n);
+  }
+  ::close(kDataKeyFd);
+  keeper.has_key = true;
+  return true;
+}
+
+// The end to read it from; -1 when there is none, or no pipe for it. What a pipe takes at once is
+// more than a key, so this never waits.
+int pipe_with_key() {
+  int ends[2];
+  if (!keeper.has_key || ::pipe2(ends, O_CLOEXEC) != 0) return -1;
+  const ssize_t n = ::write(ends[1], keeper.key, sizeof keeper.key);
+  ::close(ends[1]);
+  if (n == static_cast<ssize_t>(sizeof keeper.key)) return ends[0];
+  ::close(ends[0]);
+  return -1;
+}
+
+[[noreturn]] void end(int code) {
+  ::explicit_bzero(keeper.key, sizeof keeper.key);
+  ::_exit(code);
+}
+
 // ---- servers
 
-[[noreturn]] void become_server(int channel) {
+[[noreturn]] void become_server(int channel, int key) {
+  // Out of the way of the places, in which they may lie.
+  channel = ::fcntl(channel, F_DUPFD, kDataKeyFd + 1);
+  if (key >= 0) key = ::fcntl(key, F_DUPFD, kDataKeyFd + 1);
   ::dup2(channel, kKeeperFd);
+  ::close(kDataKeyFd);
+  if (key >= 0) ::dup2(key, kDataKeyFd);
   for (const int fd : {kDeviceFd, kStateFd, kReadyFd, kKeeperFd}) ::fcntl(fd, F_SETFD, 0);
-  ::close_range(kKeeperFd + 1, ~0U, 0);
+  ::close_range(kDataKeyFd + 1, ~0U, 0);
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -162,9 +207,11 @@ void start_server() {
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return wait_to_start(kBackOffMaxMs);
   }
-  const pid_t child = ::fork();
-  if (child == 0) become_server(ends[1]);
+  const int key = pipe_with_key();
+  const pid_t child = keeper.has_key && key < 0 ? -1 : ::fork();
+  if (child == 0) become_server(ends[1], key);
   ::close(ends[1]);
+  if (key >= 0) ::close(key);
   if (child < 0) {
     ::close(ends[0]);
     return wait_to_start(kBackOffMaxMs);
@@ -290,10 +337,10 @@ void on_death(int status) {
   const bool handed_over = WIFEXITED(status) && WEXITSTATUS(status) == kExitHandOver;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
     tell_systemd("STOPPING=1");
-    ::_exit(0);
+    end(0);
   }
   // The first one could not start: who mounts is told why, and the mount is given up.
-  if (!keeper.ever_ready && WIFEXITED(status)) ::_exit(WEXITSTATUS(status));
+  if (!keeper.ever_ready && WIFEXITED(status)) end(WEXITSTATUS(status));
   if (handed_over) {
     if (keeper.next[0] != '\0') {
       copy_text(keeper.previous, sizeof keeper.previous, keeper.binary);
@@ -335,7 +382,7 @@ void forward(int signal) {
   }
   // Nobody left who could write anything out.
   ::umount2(keeper.mount_point, MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW);
-  ::_exit(1);
+  end(1);
 }
 
 void on_signals() {
@@ -366,7 +413,7 @@ int time_to_wait_ms() {
     ::poll(waiting, 3, time_to_wait_ms());
     if (waiting[1].revents != 0) listen_to_server();
     if (waiting[0].revents != 0) on_signals();
-    if (keeper.mode == Mode::kRefusing && waiting[2].revents != 0 && !refuse_requests()) ::_exit(0);
+    if (keeper.mode == Mode::kRefusing && waiting[2].revents != 0 && !refuse_requests()) end(0);
     if (keeper.mode == Mode::kWaiting && time_to_wait_ms() == 0) start_server();
   }
 }
@@ -403,6 +450,7 @@ int set_up(int argc, char** argv) {
   for (const int fd : {kDeviceFd, kStateFd, kReadyFd}) {
     if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return 2;
   }
+  if (!take_key()) return 3;
   sigset_t wanted;
   ::sigemptyset(&wanted);
   for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR2}) ::sigaddset(&wanted, signal);
