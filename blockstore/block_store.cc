@@ -14,7 +14,8 @@ Status BlockStore::create(Io& io, const std::string& directory, const BlockStore
   if (there) return fail(Errc::kStoreExists, 0, "create block store", directory);
   TRY(io.make_directory(packs_directory_of(directory)));
   TRY(io.make_directory(directory + "/" + std::string(kIndexDirectory)));
-  TRY_ASSIGN(auto index, create_lmdb_index(index_path, options.index_map_size_bytes));
+  TRY_ASSIGN(auto index,
+             create_lmdb_index(index_path, options.index_map_size_bytes, options.cipher));
   TRY(index->close());
   TRY(io.sync_directory(directory + "/" + std::string(kIndexDirectory)));
   return io.sync_directory(directory);
@@ -25,7 +26,7 @@ Result<std::unique_ptr<BlockStore>> BlockStore::open(Io& io, const std::string& 
   TRY_ASSIGN(bool there, io.exists(packs_directory_of(directory)));
   if (!there) return fail(Errc::kNotAStore, 0, "open block store", directory);
   TRY_ASSIGN(auto index, open_lmdb_index(directory + "/" + std::string(kIndexFile),
-                                         options.index_map_size_bytes));
+                                         options.index_map_size_bytes, options.cipher));
   return PackStore::open(io, directory, options, std::move(index));
 }
 
@@ -43,6 +44,7 @@ PackStore::PackStore(Io& io, const std::string& directory, const BlockStoreOptio
       directory_(directory),
       packs_directory_(packs_directory_of(directory)),
       options_(options),
+      frames_(options.cipher),
       index_(std::move(index)),
       cache_(options.cache_size_bytes),
       files_(io, packs_directory_),
@@ -79,7 +81,7 @@ Status PackStore::recover() {
 }
 
 Status PackStore::continue_unsealed(const PackRow& row) {
-  auto writer = PackWriter::resume(io_, packs_directory_, row.id, row.length);
+  auto writer = PackWriter::resume(io_, packs_directory_, row.id, row.length, frames_);
   if (writer) {
     continued_.push_back({row.number, *std::move(writer)});
     return ok();

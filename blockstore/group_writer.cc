@@ -44,18 +44,17 @@ Status GroupWriter::end_group() {
   return start(std::move(work));
 }
 
-GroupWriter::Work GroupWriter::encode(Work work, int level, bool low_priority) {
-  if (low_priority) yield_to_others();
-  if (work.grouped) work.id = BlockId{sha256(work.group.plain)};
-  work.codec = encode_long(work.group.plain, level, work.encoded).codec;
+GroupWriter::Work GroupWriter::encode(Work work) const {
+  if (options_.low_priority) yield_to_others();
+  if (work.grouped) work.id = frames_.id_of(work.group.plain);
+  work.codec = encode_long(work.group.plain, options_.zstd_level, work.encoded).codec;
   return work;
 }
 
 Status GroupWriter::start(Work work) {
   while (working_.size() >= std::max(1U, options_.threads)) TRY(write_oldest());
   try {
-    working_.push_back(std::async(std::launch::async, &GroupWriter::encode, std::move(work),
-                                  options_.zstd_level, options_.low_priority));
+    working_.push_back(std::async(std::launch::async, &GroupWriter::encode, this, std::move(work)));
     return ok();
   } catch (const std::system_error& e) {
     return fail(Errc::kOutOfMemory, 0, std::string("compress a group: ") + e.what());
@@ -80,23 +79,21 @@ Status GroupWriter::write(Work work) {
   }
   const Pack& pack = packs_.back();
   const Bytes& plain = work.group.plain;
-  const ByteView stored = work.codec == Codec::kRaw ? plain : work.encoded;
+  const ByteView encoded = work.codec == Codec::kRaw ? plain : work.encoded;
   const auto kind = static_cast<std::uint8_t>(work.group.members.front().kind);
   const FrameHeader header{.type = work.grouped ? FrameType::kGroup : FrameType{kind},
                            .codec = work.codec,
-                           .stored_size = static_cast<std::uint32_t>(stored.size()),
                            .plain_size = static_cast<std::uint32_t>(plain.size()),
                            .id = work.id};
-  TRY_ASSIGN(
-      std::uint64_t offset,
-      pack.writer->append(header, encode_frame_header(pack.writer->id(), header, stored), stored));
+  const StoredFrame frame = frames_.store(pack.writer->id(), header, encoded);
+  TRY_ASSIGN(std::uint64_t offset, pack.writer->append(frame));
   for (std::size_t i = 0; i < work.group.members.size(); ++i) {
     const GroupMember& member = work.group.members[i];
     moves_.push_back({member.id,
                       work.from[i],
                       {.pack = pack.number,
                        .offset = offset,
-                       .stored_size = header.stored_size,
+                       .stored_size = frame.header.stored_size,
                        .plain_size = member.size,
                        .kind = member.kind,
                        .codec = header.codec,

@@ -12,6 +12,7 @@
 #pragma once
 
 #include "blockstore/block_store.h"
+#include "blockstore/frame_cipher.h"
 #include "blockstore/group_format.h"
 #include "blockstore/index.h"
 #include "blockstore/pack_writer.h"
@@ -28,11 +29,16 @@ class GroupWriter {
     PackNumber number = 0;
     std::shared_ptr<PackWriter> writer;
   };
-  // A pack that the index knows already, of the version that may hold groups.
+  // A pack that the index knows already, of a version that may hold groups.
   using NewPack = std::function<Result<Pack>()>;
 
-  GroupWriter(const CompactOptions& options, std::uint64_t pack_size_bytes, NewPack new_pack)
-      : options_(options), pack_size_bytes_(pack_size_bytes), new_pack_(std::move(new_pack)) {}
+  // `frames` must outlive it.
+  GroupWriter(const CompactOptions& options, std::uint64_t pack_size_bytes,
+              const FrameCipher& frames, NewPack new_pack)
+      : options_(options),
+        pack_size_bytes_(pack_size_bytes),
+        frames_(frames),
+        new_pack_(std::move(new_pack)) {}
 
   // Of the kind that `from` says. Ends the group when it is full, or of the other kind.
   [[nodiscard]] Status add(const BlockId& id, const BlockLocation& from, ByteView bytes);
@@ -57,10 +63,11 @@ class GroupWriter {
   [[nodiscard]] Status start(Work work);
   [[nodiscard]] Status write_oldest();
   [[nodiscard]] Status write(Work work);
-  [[nodiscard]] static Work encode(Work work, int level, bool low_priority);
+  [[nodiscard]] Work encode(Work work) const;
 
   const CompactOptions options_;
   const std::uint64_t pack_size_bytes_;
+  const FrameCipher& frames_;
   const NewPack new_pack_;
   GroupBuilder builder_;
   BlockKind kind_ = BlockKind::kData;  // of the group that is being built

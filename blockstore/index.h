@@ -12,6 +12,7 @@
 
 #include "blockstore/base/io.h"
 #include "blockstore/pack_format.h"
+#include "blockstore/store_cipher.h"
 
 #include <functional>
 #include <optional>
@@ -91,17 +92,23 @@ class Index {
   [[nodiscard]] virtual Status close() = 0;
 };
 
-// An index is of the newer version from its first group or pack marked as gone on.
+// An index is of the second version from its first group or pack marked as gone on.
 constexpr std::uint32_t kIndexVersionPlain = 1;
-constexpr std::uint32_t kIndexVersion = 2;  // the newest that is known
+constexpr std::uint32_t kIndexVersionGroups = 2;
+constexpr std::uint32_t kIndexVersionEncrypted = 3;              // from the beginning
+constexpr std::uint32_t kIndexVersion = kIndexVersionEncrypted;  // the newest that is known
 constexpr std::string_view kIndexDirectory = "index";
 constexpr std::string_view kIndexFile = "index/data.mdb";
 
 // `path` is the file of the index. Creating fails when it is there; opening when it is not.
-[[nodiscard]] Result<std::unique_ptr<Index>> create_lmdb_index(const std::string& path,
-                                                               std::uint64_t map_size_bytes);
-[[nodiscard]] Result<std::unique_ptr<Index>> open_lmdb_index(const std::string& path,
-                                                             std::uint64_t map_size_bytes);
+// `cipher` is that of an encrypted store: with it the values are encrypted. Opening without it
+// gives kKeyMissing then; with one that a plain index does not need, kBadRequest.
+[[nodiscard]] Result<std::unique_ptr<Index>> create_lmdb_index(
+    const std::string& path, std::uint64_t map_size_bytes,
+    std::shared_ptr<const StoreCipher> cipher = nullptr);
+[[nodiscard]] Result<std::unique_ptr<Index>> open_lmdb_index(
+    const std::string& path, std::uint64_t map_size_bytes,
+    std::shared_ptr<const StoreCipher> cipher = nullptr);
 // LMDB keeps a table of readers in a file beside the index.
 [[nodiscard]] inline std::string index_lock_path(const std::string& path) {
   return path + "-lock";

@@ -53,7 +53,7 @@ std::optional<BlockLocation> decode_location(ByteView raw) {
     if (!lies_in_its_group(location)) return std::nullopt;
   }
   // The sizes bound what a reader allocates.
-  if (!in.done() || kind < 1 || kind > 2 || location.stored_size > Blocks::kBlockSizeMax ||
+  if (!in.done() || kind < 1 || kind > 2 || location.stored_size > kStoredSizeMax ||
       location.plain_size > Blocks::kBlockSizeMax) {
     return std::nullopt;
   }
@@ -104,6 +104,29 @@ std::optional<IndexTotals> decode_totals(ByteView raw) {
   totals.data_plain_bytes = in.u64();
   totals.node_plain_bytes = in.u64();
   return in.done() ? std::optional(totals) : std::nullopt;
+}
+
+namespace {
+
+// The tables' names begin with different letters: no two pairs make the same string.
+Bytes place_of(ByteView table, ByteView key) {
+  Bytes place(table);
+  return place += key;
+}
+
+}  // namespace
+
+Bytes IndexValues::seal(ByteView table, ByteView key, Bytes value) const {
+  return cipher_ ? cipher_->index().seal(place_of(table, key), value) : value;
+}
+
+std::optional<ByteView> IndexValues::open(ByteView table, ByteView key, ByteView raw,
+                                          Bytes& buffer) const {
+  if (!cipher_) return raw;
+  auto opened = cipher_->index().open(place_of(table, key), raw);
+  if (!opened) return std::nullopt;
+  buffer = *std::move(opened);
+  return buffer;
 }
 
 }  // namespace amberfs

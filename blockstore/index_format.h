@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records of the index: how its keys and values are encoded.
-// Threads: free functions on values, safe everywhere.
-// Errors:  nullopt for a value that has not its size, or a kind that does not exist.
+// The records of the index: how its keys and values are encoded, and in an encrypted store sealed.
+// Threads: safe everywhere.
+// Errors:  nullopt for a value that has not its size, or a kind that does not exist; for one that
+//          the key does not open.
 // Format:  docs/FORMAT.md#index.
 #pragma once
 
 #include "blockstore/index.h"
+#include "blockstore/store_cipher.h"
 
 namespace amberfs {
 
@@ -23,5 +25,21 @@ constexpr std::size_t kPackRowSize = 28;
 
 [[nodiscard]] Bytes encode_totals(const IndexTotals& totals);
 [[nodiscard]] std::optional<IndexTotals> decode_totals(ByteView raw);
+
+// The value of one key of one table as it stands in the file. In an encrypted store it opens only
+// below this key of this table.
+class IndexValues {
+ public:
+  // Null: as they are.
+  explicit IndexValues(std::shared_ptr<const StoreCipher> cipher) : cipher_(std::move(cipher)) {}
+  [[nodiscard]] bool encrypted() const { return cipher_ != nullptr; }
+  [[nodiscard]] Bytes seal(ByteView table, ByteView key, Bytes value) const;
+  // A plain value is a view of `raw`; an encrypted one of `buffer`.
+  [[nodiscard]] std::optional<ByteView> open(ByteView table, ByteView key, ByteView raw,
+                                             Bytes& buffer) const;
+
+ private:
+  std::shared_ptr<const StoreCipher> cipher_;
+};
 
 }  // namespace amberfs

@@ -43,15 +43,20 @@ using Env = std::unique_ptr<MDB_env, CloseEnv>;
 using Txn = std::unique_ptr<MDB_txn, AbortTxn>;
 using Cursor = std::unique_ptr<MDB_cursor, CloseCursor>;
 
+struct Table {
+  const char* name;
+  MDB_dbi handle = 0;
+};
 struct Tables {
-  MDB_dbi blocks = 0;
-  MDB_dbi packs = 0;
-  MDB_dbi meta = 0;
+  Table blocks{"blocks"};
+  Table packs{"packs"};
+  Table meta{"meta"};
 };
 
 class LmdbIndex final : public Index {
  public:
-  LmdbIndex(std::string path, Env env) : path_(std::move(path)), env_(std::move(env)) {}
+  LmdbIndex(std::string path, Env env, std::shared_ptr<const StoreCipher> cipher)
+      : path_(std::move(path)), env_(std::move(env)), values_(std::move(cipher)) {}
 
   // `create` makes the tables and the version record.
   Status start(bool create);
@@ -74,7 +79,15 @@ class LmdbIndex final : public Index {
   Status check_size();
   Status open_tables(MDB_txn* txn, bool create);
   Status check_version(MDB_txn* txn);
-  Result<ByteView> meta(MDB_txn* txn, ByteView key);
+  Result<Bytes> meta(MDB_txn* txn, ByteView key);
+  // The value as it was before it was sealed, decoded; nullopt when it does not open, or decode.
+  template <class Decode>
+  auto decoded(const Table& table, const MDB_val& key, const MDB_val& value, const Decode& decode)
+      -> decltype(decode(ByteView{})) {
+    Bytes buffer;
+    const auto plain = values_.open(table.name, to_view(key), to_view(value), buffer);
+    return plain ? decode(*plain) : std::nullopt;
+  }
 
   int try_commit(const IndexCommit& change) REQUIRES_SHARED(growing_);
   int apply(MDB_txn* txn, const IndexCommit& change);
@@ -84,11 +97,17 @@ class LmdbIndex final : public Index {
   int read_totals(MDB_txn* txn, IndexTotals& totals);
   // What an older program would not understand makes the index one that it refuses.
   int raise_version(MDB_txn* txn, const IndexCommit& change);
-  int put(MDB_txn* txn, MDB_dbi table, ByteView key, ByteView value);
+  // Seals the value; put_raw() does not.
+  int put(MDB_txn* txn, const Table& table, ByteView key, Bytes value) {
+    return put_raw(txn, table, key, values_.seal(table.name, key, std::move(value)));
+  }
+  int put_raw(MDB_txn* txn, const Table& table, ByteView key, ByteView value);
+  int put_version(MDB_txn* txn, std::uint32_t version);
   int grow();
 
   const std::string path_;
   Env env_;
+  const IndexValues values_;
   Tables tables_;
   SharedMutex growing_;  // exclusive: no transaction is open
 };
@@ -132,9 +151,8 @@ Status LmdbIndex::start(bool create) {
   TRY_ASSIGN(Txn txn, begin(create ? 0 : MDB_RDONLY));
   TRY(open_tables(txn.get(), create));
   if (create) {
-    Encoder version;
-    version.u32(kIndexVersionPlain);
-    if (int rc = put(txn.get(), tables_.meta, kVersionKey, version.view()); rc != 0) {
+    const auto version = values_.encrypted() ? kIndexVersionEncrypted : kIndexVersionPlain;
+    if (int rc = put_version(txn.get(), version); rc != 0) {
       return failure(rc, "write index version");
     }
   } else {
@@ -164,34 +182,42 @@ Status LmdbIndex::check_size() {
 
 Status LmdbIndex::open_tables(MDB_txn* txn, bool create) {
   const unsigned flags = create ? MDB_CREATE : 0;
-  const std::pair<const char*, MDB_dbi*> all[] = {
-      {"blocks", &tables_.blocks}, {"packs", &tables_.packs}, {"meta", &tables_.meta}};
-  for (const auto& [name, handle] : all) {
-    if (int rc = mdb_dbi_open(txn, name, flags, handle); rc != 0) {
-      return failure(rc, std::string("open index table ") + name);
+  for (Table* table : {&tables_.blocks, &tables_.packs, &tables_.meta}) {
+    if (int rc = mdb_dbi_open(txn, table->name, flags, &table->handle); rc != 0) {
+      return failure(rc, std::string("open index table ") + table->name);
     }
   }
   return ok();
 }
 
+// The version is never sealed: it says whether the rest is.
 Status LmdbIndex::check_version(MDB_txn* txn) {
-  TRY_ASSIGN(ByteView raw, meta(txn, kVersionKey));
-  if (raw.size() != sizeof kIndexVersion) return damaged("read index version");
-  const auto version = load_le<std::uint32_t>(raw.data());
+  MDB_val key = to_val(kVersionKey);
+  MDB_val raw{};
+  const int rc = mdb_get(txn, tables_.meta.handle, &key, &raw);
+  if (rc != 0) return failure(rc, "read index version");
+  if (raw.mv_size != sizeof kIndexVersion) return damaged("read index version");
+  const auto version = load_le<std::uint32_t>(to_view(raw).data());
   if (version > kIndexVersion) {
     return fail(Errc::kNewerFormat, 0, "open index of version " + std::to_string(version), path_);
   }
-  return version >= kIndexVersionPlain ? ok() : damaged("read index version");
+  if (version < kIndexVersionPlain) return damaged("read index version");
+  const bool encrypted = version == kIndexVersionEncrypted;
+  if (encrypted == values_.encrypted()) return ok();
+  if (encrypted) return fail(Errc::kKeyMissing, 0, "open index: it is encrypted", path_);
+  return fail(Errc::kBadRequest, 0, "open index: a key was given, and it is not encrypted", path_);
 }
 
-// Empty when there is no such record. Valid as long as the transaction.
-Result<ByteView> LmdbIndex::meta(MDB_txn* txn, ByteView key) {
+// Empty when there is no such record.
+Result<Bytes> LmdbIndex::meta(MDB_txn* txn, ByteView key) {
   MDB_val k = to_val(key);
   MDB_val v{};
-  const int rc = mdb_get(txn, tables_.meta, &k, &v);
-  if (rc == MDB_NOTFOUND) return ByteView{};
+  const int rc = mdb_get(txn, tables_.meta.handle, &k, &v);
+  if (rc == MDB_NOTFOUND) return Bytes{};
   if (rc != 0) return failure(rc, "read index");
-  return to_view(v);
+  auto value = decoded(tables_.meta, k, v, [](ByteView raw) { return std::optional(Bytes(raw)); });
+  if (!value) return damaged("read index: " + Bytes(key) + " is not what was encrypted");
+  return *std::move(value);
 }
 
 Result<std::optional<BlockLocation>> LmdbIndex::lookup(const BlockId& id) {
@@ -199,10 +225,10 @@ Result<std::optional<BlockLocation>> LmdbIndex::lookup(const BlockId& id) {
   TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
   MDB_val key = to_val(id.view());
   MDB_val value{};
-  const int rc = mdb_get(txn.get(), tables_.blocks, &key, &value);
+  const int rc = mdb_get(txn.get(), tables_.blocks.handle, &key, &value);
   if (rc == MDB_NOTFOUND) return std::optional<BlockLocation>{};
   if (rc != 0) return failure(rc, "look up block");
-  auto location = decode_location(to_view(value));
+  auto location = decoded(tables_.blocks, key, value, decode_location);
   if (!location) return damaged("look up block " + id.to_hex());
   return location;
 }
@@ -211,7 +237,7 @@ Result<std::vector<PackRow>> LmdbIndex::packs() {
   ReadLock lock(growing_);
   TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
   MDB_cursor* raw_cursor = nullptr;
-  if (int rc = mdb_cursor_open(txn.get(), tables_.packs, &raw_cursor); rc != 0) {
+  if (int rc = mdb_cursor_open(txn.get(), tables_.packs.handle, &raw_cursor); rc != 0) {
     return failure(rc, "list packs");
   }
   Cursor cursor(raw_cursor);
@@ -220,7 +246,8 @@ Result<std::vector<PackRow>> LmdbIndex::packs() {
   MDB_val value{};
   int rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
   for (; rc == 0; rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
-    auto row = decode_pack_row(to_view(key), to_view(value));
+    const auto row = decoded(tables_.packs, key, value,
+                             [&](ByteView raw) { return decode_pack_row(to_view(key), raw); });
     if (!row) return damaged("list packs");
     rows.push_back(*row);
   }
@@ -231,7 +258,7 @@ Result<std::vector<PackRow>> LmdbIndex::packs() {
 Result<HeadRecord> LmdbIndex::head() {
   ReadLock lock(growing_);
   TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  TRY_ASSIGN(ByteView raw, meta(txn.get(), kHeadKey));
+  TRY_ASSIGN(const Bytes raw, meta(txn.get(), kHeadKey));
   if (raw.empty()) return HeadRecord{};
   auto record = decode_head(raw);
   if (!record) return damaged("read head");
@@ -241,7 +268,7 @@ Result<HeadRecord> LmdbIndex::head() {
 Result<IndexTotals> LmdbIndex::totals() {
   ReadLock lock(growing_);
   TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  TRY_ASSIGN(ByteView raw, meta(txn.get(), kTotalsKey));
+  TRY_ASSIGN(const Bytes raw, meta(txn.get(), kTotalsKey));
   if (raw.empty()) return IndexTotals{};
   auto totals = decode_totals(raw);
   if (!totals) return damaged("read totals");
@@ -253,7 +280,7 @@ Result<std::vector<IndexEntry>> LmdbIndex::entries_after(const std::optional<Blo
   ReadLock lock(growing_);
   TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
   MDB_cursor* raw_cursor = nullptr;
-  if (int rc = mdb_cursor_open(txn.get(), tables_.blocks, &raw_cursor); rc != 0) {
+  if (int rc = mdb_cursor_open(txn.get(), tables_.blocks.handle, &raw_cursor); rc != 0) {
     return failure(rc, "list blocks");
   }
   Cursor cursor(raw_cursor);
@@ -265,7 +292,7 @@ Result<std::vector<IndexEntry>> LmdbIndex::entries_after(const std::optional<Blo
     rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
   }
   while (rc == 0 && entries.size() < count) {
-    auto location = decode_location(to_view(value));
+    const auto location = decoded(tables_.blocks, key, value, decode_location);
     if (key.mv_size != BlockId::kSize || !location) return damaged("list blocks");
     entries.push_back({BlockId::from(to_view(key)), *location});
     rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
@@ -274,10 +301,16 @@ Result<std::vector<IndexEntry>> LmdbIndex::entries_after(const std::optional<Blo
   return entries;
 }
 
-int LmdbIndex::put(MDB_txn* txn, MDB_dbi table, ByteView key, ByteView value) {
+int LmdbIndex::put_raw(MDB_txn* txn, const Table& table, ByteView key, ByteView value) {
   MDB_val k = to_val(key);
   MDB_val v = to_val(value);
-  return mdb_put(txn, table, &k, &v, 0);
+  return mdb_put(txn, table.handle, &k, &v, 0);
+}
+
+int LmdbIndex::put_version(MDB_txn* txn, std::uint32_t version) {
+  Encoder raw;
+  raw.u32(version);
+  return put_raw(txn, tables_.meta, kVersionKey, raw.view());
 }
 
 void count_in(IndexTotals& totals, const BlockLocation& location) {
@@ -297,9 +330,11 @@ void count_out(IndexTotals& totals, const BlockLocation& location) {
 int LmdbIndex::read_totals(MDB_txn* txn, IndexTotals& totals) {
   MDB_val key = to_val(kTotalsKey);
   MDB_val value{};
-  const int found = mdb_get(txn, tables_.meta, &key, &value);
+  const int found = mdb_get(txn, tables_.meta.handle, &key, &value);
   if (found != 0 && found != MDB_NOTFOUND) return found;
-  if (found == 0) totals = decode_totals(to_view(value)).value_or(IndexTotals{});
+  if (found == 0) {
+    totals = decoded(tables_.meta, key, value, decode_totals).value_or(IndexTotals{});
+  }
   return 0;
 }
 
@@ -311,13 +346,15 @@ int LmdbIndex::apply_entries(MDB_txn* txn, const std::vector<IndexEntry>& entrie
   for (const IndexEntry& entry : entries) sorted.push_back(&entry);
   std::ranges::sort(sorted, {}, [](const IndexEntry* entry) { return entry->id; });
   for (const IndexEntry* entry : sorted) {
-    const Bytes encoded = encode_location(entry->location);
+    const Bytes sealed =
+        values_.seal(tables_.blocks.name, entry->id.view(), encode_location(entry->location));
     MDB_val key = to_val(entry->id.view());
-    MDB_val value = to_val(encoded);
-    int rc = mdb_put(txn, tables_.blocks, &key, &value, MDB_NOOVERWRITE);
+    MDB_val value = to_val(sealed);
+    int rc = mdb_put(txn, tables_.blocks.handle, &key, &value, MDB_NOOVERWRITE);
     if (rc == MDB_KEYEXIST) {
-      if (auto moved = decode_location(to_view(value))) count_out(totals, *moved);
-      rc = put(txn, tables_.blocks, entry->id.view(), encoded);
+      const auto moved = decoded(tables_.blocks, key, value, decode_location);
+      if (moved) count_out(totals, *moved);
+      rc = put_raw(txn, tables_.blocks, entry->id.view(), sealed);
     }
     if (rc != 0) return rc;
     count_in(totals, entry->location);
@@ -330,10 +367,10 @@ int LmdbIndex::apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotal
   for (const IndexMove& move : change.moves) {
     MDB_val key = to_val(move.id.view());
     MDB_val value{};
-    const int rc = mdb_get(txn, tables_.blocks, &key, &value);
+    const int rc = mdb_get(txn, tables_.blocks.handle, &key, &value);
     if (rc == MDB_NOTFOUND) continue;
     if (rc != 0) return rc;
-    if (decode_location(to_view(value)) != move.from) continue;
+    if (decoded(tables_.blocks, key, value, decode_location) != move.from) continue;
     const int moved = put(txn, tables_.blocks, move.id.view(), encode_location(move.to));
     if (moved != 0) return moved;
   }
@@ -344,12 +381,12 @@ int LmdbIndex::apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotal
   for (const BlockId& id : change.dropped) {
     MDB_val key = to_val(id.view());
     MDB_val value{};
-    int rc = mdb_get(txn, tables_.blocks, &key, &value);
+    int rc = mdb_get(txn, tables_.blocks.handle, &key, &value);
     if (rc == MDB_NOTFOUND) continue;
     if (rc != 0) return rc;
-    const auto location = decode_location(to_view(value));
+    const auto location = decoded(tables_.blocks, key, value, decode_location);
     if (!location || !gone.contains(location->pack)) continue;
-    rc = mdb_del(txn, tables_.blocks, &key, nullptr);
+    rc = mdb_del(txn, tables_.blocks.handle, &key, nullptr);
     if (rc != 0) return rc;
     count_out(totals, *location);
   }
@@ -357,14 +394,13 @@ int LmdbIndex::apply_collect(MDB_txn* txn, const IndexCommit& change, IndexTotal
 }
 
 int LmdbIndex::raise_version(MDB_txn* txn, const IndexCommit& change) {
+  if (values_.encrypted()) return 0;  // as new as can be
   const bool groups = std::ranges::any_of(
       change.entries, [](const IndexEntry& entry) { return entry.location.in_group(); });
   const bool marked = std::ranges::any_of(
       change.packs, [](const PackRow& row) { return row.gone || row.leftovers; });
   if (!groups && !marked && change.moves.empty()) return 0;
-  Encoder version;
-  version.u32(kIndexVersion);
-  return put(txn, tables_.meta, kVersionKey, version.view());
+  return put_version(txn, kIndexVersionGroups);
 }
 
 int LmdbIndex::apply(MDB_txn* txn, const IndexCommit& change) {
@@ -389,7 +425,7 @@ int LmdbIndex::apply_packs(MDB_txn* txn, const IndexCommit& change) {
   for (PackNumber number : change.packs_gone) {
     const Bytes encoded = encode_pack_number(number);
     MDB_val key = to_val(encoded);
-    int rc = mdb_del(txn, tables_.packs, &key, nullptr);
+    int rc = mdb_del(txn, tables_.packs.handle, &key, nullptr);
     if (rc != 0 && rc != MDB_NOTFOUND) return rc;
   }
   return 0;
@@ -431,7 +467,8 @@ Status LmdbIndex::close() {
   return ok();
 }
 
-Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size) {
+Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size,
+                                            std::shared_ptr<const StoreCipher> cipher) {
   auto failed = [&](int rc, std::string_view tried) {
     const bool by_system = rc > 0;
     std::string text(tried);
@@ -450,7 +487,7 @@ Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64
   if (int rc = mdb_env_open(raw, path.c_str(), kFlags, kFileMode); rc != 0) {
     return failed(rc, "open index");
   }
-  return std::make_unique<LmdbIndex>(path, std::move(env));
+  return std::make_unique<LmdbIndex>(path, std::move(env), std::move(cipher));
 }
 
 Result<bool> file_exists(const std::string& path) {
@@ -463,19 +500,21 @@ Result<bool> file_exists(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<Index>> create_lmdb_index(const std::string& path,
-                                                 std::uint64_t map_size_bytes) {
+                                                 std::uint64_t map_size_bytes,
+                                                 std::shared_ptr<const StoreCipher> cipher) {
   TRY_ASSIGN(bool there, file_exists(path));
   if (there) return fail(Errc::kStoreExists, 0, "create index", path);
-  TRY_ASSIGN(auto index, open_env(path, map_size_bytes));
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher)));
   TRY(index->start(true));
   return index;
 }
 
 Result<std::unique_ptr<Index>> open_lmdb_index(const std::string& path,
-                                               std::uint64_t map_size_bytes) {
+                                               std::uint64_t map_size_bytes,
+                                               std::shared_ptr<const StoreCipher> cipher) {
   TRY_ASSIGN(bool there, file_exists(path));
   if (!there) return fail(Errc::kIndexDamaged, 0, "open index: there is none", path);
-  TRY_ASSIGN(auto index, open_env(path, map_size_bytes));
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher)));
   TRY(index->start(false));
   return index;
 }

@@ -27,6 +27,11 @@ struct FoundPack {
   std::unique_ptr<File> file;
 };
 
+// A pack that is damaged loses what is damaged; one that needs another program, or the key, all.
+bool can_be_left_out(const Error& error) {
+  return error.code != Errc::kNewerFormat && error.code != Errc::kKeyMissing;
+}
+
 // The best head so far, and the best of those that are not known to be whole.
 struct Heads {
   std::optional<HeadRecord> whole;
@@ -40,8 +45,8 @@ struct Heads {
 
 class Rebuild {
  public:
-  Rebuild(Io& io, const std::string& directory, Index& index)
-      : io_(io), packs_directory_(packs_directory_of(directory)), index_(index) {}
+  Rebuild(Io& io, const std::string& directory, Index& index, const FrameCipher& frames)
+      : io_(io), packs_directory_(packs_directory_of(directory)), index_(index), frames_(frames) {}
 
   Result<RebuildReport> run();
 
@@ -55,19 +60,26 @@ class Rebuild {
   Io& io_;
   const std::string packs_directory_;
   Index& index_;
+  const FrameCipher& frames_;
   Heads heads_;
+  std::uint64_t frames_opened_ = 0;
+  std::uint64_t frames_refused_ = 0;  // their checksum holds, but the cipher does not open them
   RebuildReport report_;
 };
 
 class Rebuild::Visitor final : public FrameVisitor {
  public:
-  Visitor(Rebuild& rebuild, PackNumber number, bool sealed)
-      : rebuild_(rebuild), number_(number), sealed_(sealed) {}
+  Visitor(Rebuild& rebuild, const PackId& pack, PackNumber number, bool sealed)
+      : rebuild_(rebuild), pack_(pack), number_(number), sealed_(sealed) {}
 
-  Status on_frame(const FrameSpot& spot, ByteView stored) override {
-    end = spot.offset + frame_size(spot.header);
-    if (spot.header.type == FrameType::kHead) return on_head(stored);
-    if (spot.header.type == FrameType::kGroup) return on_group(spot, stored);
+  Status on_frame(const FrameSpot& seen, ByteView stored) override {
+    end = seen.offset + frame_size(seen.header);
+    auto frame = rebuild_.frames_.open(pack_, seen.header, stored);
+    ++(frame ? rebuild_.frames_opened_ : rebuild_.frames_refused_);
+    if (!frame) return on_refused(seen, frame.error().tried);
+    const FrameSpot spot{seen.offset, frame->header};
+    if (spot.header.type == FrameType::kHead) return on_head(frame->encoded());
+    if (spot.header.type == FrameType::kGroup) return on_group(spot, *frame);
     change.entries.push_back({spot.header.id,
                               {.pack = number_,
                                .offset = spot.offset,
@@ -93,14 +105,24 @@ class Rebuild::Visitor final : public FrameVisitor {
 
   std::uint64_t end = kPackHeaderSize;  // of the last valid frame
   std::vector<FrameGap> gaps;
+  std::vector<Damage> refused;  // frames that are whole, and cannot be taken in; without the file
   IndexCommit change;
 
  private:
-  Status on_group(const FrameSpot& spot, ByteView stored) {
+  // Not torn: its checksum holds.
+  Status on_refused(const FrameSpot& spot, std::string what) {
+    std::optional<BlockId> block;
+    if (may_be_block(spot.header.type)) block = spot.header.id;
+    refused.push_back({{}, spot.offset, frame_size(spot.header), block, std::move(what)});
+    gap_since_head_ = true;
+    return ok();
+  }
+
+  Status on_group(const FrameSpot& spot, const OpenedFrame& frame) {
     const FrameHeader& header = spot.header;
-    auto plain = decode_block(header.codec, stored, header.plain_size);
+    auto plain = frame.decode();
     auto members = plain ? decode_group(*plain) : fail(std::move(plain).error());
-    if (!members) return on_gap({spot.offset, end, members.error().tried});
+    if (!members) return on_refused(spot, members.error().tried);
     for (const GroupMember& member : *members) {
       change.entries.push_back({member.id,
                                 {.pack = number_,
@@ -122,8 +144,8 @@ class Rebuild::Visitor final : public FrameVisitor {
     return ok();
   }
 
-  Status on_head(ByteView stored) {
-    auto record = decode_head(stored);
+  Status on_head(ByteView plain) {
+    auto record = decode_head(plain);
     if (!record) return ok();  // not one that this version writes; its checksum holds, so no damage
     settle_doubtful(true);
     Heads& heads = rebuild_.heads_;
@@ -138,6 +160,7 @@ class Rebuild::Visitor final : public FrameVisitor {
   }
 
   Rebuild& rebuild_;
+  const PackId pack_;
   const PackNumber number_;
   const bool sealed_;
   bool gap_since_head_ = false;
@@ -150,6 +173,10 @@ Result<RebuildReport> Rebuild::run() {
   for (FoundPack& pack : packs) {
     TRY(take_in(pack, number++));
     pack.file.reset();
+  }
+  if (frames_opened_ == 0 && frames_refused_ != 0) {
+    return fail(Errc::kKeyMissing, 0, "rebuild index: no frame opens with the key that was given",
+                packs_directory_);
   }
   TRY(publish_head());
   TRY_ASSIGN(IndexTotals totals, index_.totals());
@@ -172,16 +199,11 @@ Result<std::vector<FoundPack>> Rebuild::open_packs() {
       continue;
     }
     auto header = read_pack_header(*pack.file);
-    if (!header && header.error().code == Errc::kNewerFormat) {
-      return fail(std::move(header).error());
-    }
-    if (header && header->id == id) {
-      pack.created_ns = header->created_ns;
-    } else {
-      // The frames say by themselves that they belong to the pack that the file is named after.
-      add_damage(pack, {0, kPackHeaderSize,
-                        header ? "pack header names another pack" : header.error().tried});
-    }
+    Status usable = header ? check_pack_header(*pack.file, id, frames_) : fail(header.error());
+    if (!usable && !can_be_left_out(usable.error())) return fail(std::move(usable).error());
+    if (header && header->id == id) pack.created_ns = header->created_ns;
+    // The frames say by themselves that they belong to the pack that the file is named after.
+    if (!usable) add_damage(pack, {0, kPackHeaderSize, usable.error().tried});
     pack.file.reset();  // a store has more packs than a process may open files
     packs.push_back(std::move(pack));
   }
@@ -203,9 +225,13 @@ Status Rebuild::take_in(const FoundPack& pack, PackNumber number) {
     range.end = footer->offset;
     range.footer = &footer->frames;
   }
-  Visitor visitor(*this, number, footer.has_value());
+  Visitor visitor(*this, pack.id, number, footer.has_value());
   TRY(scan_frames(*file, pack.id, range, visitor));
   visitor.settle_doubtful(false);
+  for (Damage& damage : visitor.refused) {
+    damage.file = pack.path;
+    report_.damage.push_back(std::move(damage));
+  }
   for (const FrameGap& gap : visitor.gaps) {
     if (!footer && gap.end == size) {
       report_.torn_bytes += gap.end - gap.begin;
@@ -214,7 +240,7 @@ Status Rebuild::take_in(const FoundPack& pack, PackNumber number) {
     add_damage(pack, gap);
     if (!footer) continue;
     for (const FrameSpot& spot : footer->frames) {
-      if (spot.offset == gap.begin && is_block(spot.header.type)) {
+      if (spot.offset == gap.begin && may_be_block(spot.header.type)) {
         report_.damage.back().block = spot.header.id;
       }
     }
@@ -261,8 +287,9 @@ Result<RebuildReport> BlockStore::rebuild_index(Io& io, const std::string& direc
   TRY(unlink_if_there(io, beside));
   TRY(unlink_if_there(io, index_lock_path(beside)));
 
-  TRY_ASSIGN(auto index, create_lmdb_index(beside, options.index_map_size_bytes));
-  TRY_ASSIGN(RebuildReport report, Rebuild(io, directory, *index).run());
+  TRY_ASSIGN(auto index, create_lmdb_index(beside, options.index_map_size_bytes, options.cipher));
+  const FrameCipher frames(options.cipher);
+  TRY_ASSIGN(RebuildReport report, Rebuild(io, directory, *index, frames).run());
   TRY(index->close());
 
   TRY(unlink_if_there(io, index_lock_path(index_path)));

@@ -74,6 +74,9 @@ Result<PackHeader> decode_pack_header(ByteView raw) {
     return fail(Errc::kNewerFormat, 0, "pack has version " + std::to_string(header.version));
   }
   if (header.version == 0) return fail(Errc::kCorrupt, 0, "pack has version 0");
+  if (header.version >= kPackVersionEncrypted && (header.flags & ~kPackEncryptedFlag) != 0) {
+    return fail(Errc::kNewerFormat, 0, "pack has flags " + std::to_string(header.flags));
+  }
   return header;
 }
 

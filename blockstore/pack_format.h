@@ -20,7 +20,9 @@ constexpr ByteView kTrailerMagic{"AMBRSEAL", 8};
 // program reads and continues the others.
 constexpr std::uint32_t kPackVersionPlain = 1;
 constexpr std::uint32_t kPackVersionGroups = 2;
-constexpr std::uint32_t kPackVersion = kPackVersionGroups;  // the newest that is known
+constexpr std::uint32_t kPackVersionEncrypted = 3;             // flags mean something from here on
+constexpr std::uint32_t kPackVersion = kPackVersionEncrypted;  // the newest that is known
+constexpr std::uint32_t kPackEncryptedFlag = 1;
 constexpr std::size_t kPackHeaderSize = 64;
 constexpr std::size_t kFooterEntrySize = 52;
 constexpr std::size_t kTrailerSize = 40;
@@ -28,8 +30,11 @@ constexpr std::size_t kTrailerSize = 40;
 struct PackHeader {
   PackId id{};
   std::uint32_t version = kPackVersionPlain;
-  std::uint32_t flags = 0;  // none is known yet
+  std::uint32_t flags = 0;
   std::int64_t created_ns = 0;
+  [[nodiscard]] bool encrypted() const {
+    return version >= kPackVersionEncrypted && (flags & kPackEncryptedFlag) != 0;
+  }
   friend bool operator==(const PackHeader&, const PackHeader&) = default;
 };
 

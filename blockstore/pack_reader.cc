@@ -28,23 +28,23 @@ Result<Bytes> read_range(File& file, std::uint64_t offset, std::size_t size) {
 // The plain bytes of a frame; `expected` says whether its header is the one that was looked for.
 template <class Expected>
 Result<Bytes> read_frame(File& file, const PackId& id, const FrameSpot& spot,
-                         const Expected& expected) {
+                         const FrameCipher& frames, const Expected& expected) {
   TRY_ASSIGN(Bytes raw, read_range(file, spot.offset, frame_size(spot.header)));
   auto header = decode_frame_header(raw);
   if (!header) return at_offset(std::move(header).error(), file, spot.offset);
   const ByteView stored = ByteView(raw).substr(kFrameHeaderSize);
-  if (header->stored_size != stored.size() || !expected(*header)) {
+  const auto another = [&] {
     return at_offset({Errc::kCorrupt, 0, "frame is not the one the index names", {}}, file,
                      spot.offset);
-  }
+  };
+  if (header->stored_size != stored.size()) return another();
   if (Status checked = check_frame(id, raw, stored); !checked) {
     return at_offset(std::move(checked).error(), file, spot.offset);
   }
-  if (header->codec == Codec::kRaw && header->plain_size == stored.size()) {
-    raw.erase(0, kFrameHeaderSize);  // moves the bytes in place of a second allocation
-    return raw;
-  }
-  auto plain = decode_block(header->codec, stored, header->plain_size);
+  auto opened = frames.open(id, *header, stored);
+  if (!opened) return at_offset(std::move(opened).error(), file, spot.offset);
+  if (!expected(opened->header)) return another();
+  auto plain = std::move(*opened).decode_in_place(std::move(raw));
   if (!plain) return at_offset(std::move(plain).error(), file, spot.offset);
   return plain;
 }
@@ -59,10 +59,13 @@ Result<PackHeader> read_pack_header(File& file) {
   return header;
 }
 
-Status check_pack_header(File& file, const PackId& id) {
+Status check_pack_header(File& file, const PackId& id, const FrameCipher& frames) {
   TRY_ASSIGN(PackHeader header, read_pack_header(file));
   if (header.id != id) {
     return fail(Errc::kCorrupt, 0, "pack header names another pack", file.path());
+  }
+  if (Status kind = frames.check_pack(header); !kind) {
+    return at_offset(std::move(kind).error(), file, 0);
   }
   return ok();
 }
@@ -82,16 +85,17 @@ Result<Footer> read_footer(File& file, const PackId& id) {
   return Footer{offset, *std::move(frames)};
 }
 
-Result<Bytes> read_block(File& file, const PackId& id, const FrameSpot& spot) {
-  return read_frame(file, id, spot,
+Result<Bytes> read_block(File& file, const PackId& id, const FrameSpot& spot,
+                         const FrameCipher& frames) {
+  return read_frame(file, id, spot, frames,
                     [&](const FrameHeader& header) { return header.id == spot.header.id; });
 }
 
 Result<Bytes> read_group(File& file, const PackId& id, std::uint64_t offset,
-                         std::uint32_t stored_size) {
+                         std::uint32_t stored_size, const FrameCipher& frames) {
   FrameSpot spot{offset, {}};
   spot.header.stored_size = stored_size;
-  return read_frame(file, id, spot,
+  return read_frame(file, id, spot, frames,
                     [](const FrameHeader& header) { return header.type == FrameType::kGroup; });
 }
 

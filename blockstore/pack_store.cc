@@ -20,7 +20,7 @@ constexpr std::size_t kDamagedMax = 1U << 20;
 
 Result<BlockId> PackStore::put(ByteView bytes, BlockKind kind) {
   if (bytes.size() > kBlockSizeMax) return fail(Errc::kBadRequest, 0, "put: block too large");
-  const BlockId id{sha256(bytes)};
+  const BlockId id = frames_.id_of(bytes);
   PutClaims::Claim claim(claims_, id);
   TRY_ASSIGN(bool stored_already, is_stored(id));
   if (stored_already) {
@@ -31,7 +31,6 @@ Result<BlockId> PackStore::put(ByteView bytes, BlockKind kind) {
   const Encoded encoded = encode_block(bytes, options_.zstd_level, buffer);
   const FrameHeader header{.type = FrameType{static_cast<std::uint8_t>(kind)},
                            .codec = encoded.codec,
-                           .stored_size = static_cast<std::uint32_t>(encoded.stored.size()),
                            .plain_size = static_cast<std::uint32_t>(bytes.size()),
                            .id = id};
   TRY(append_block(header, encoded.stored));
@@ -57,25 +56,25 @@ Result<bool> PackStore::is_stored(const BlockId& id) {
   return location.has_value();
 }
 
-Status PackStore::append_block(const FrameHeader& header, ByteView stored) {
-  // The checksum runs over all the bytes, so it is made without the lock, for the pack that is
-  // open now; append_frame() makes it again should another one be open by then.
+Status PackStore::append_block(const FrameHeader& header, ByteView encoded) {
+  // Encryption and checksum run over all the bytes, so the frame is made without the lock, for the
+  // pack that is open now; and again should another one be open by then.
   std::optional<PackId> pack;
   {
     MutexLock lock(write_mu_);
     if (open_.writer) pack = open_.writer->id();
   }
-  Bytes raw_header;
-  if (pack) raw_header = encode_frame_header(*pack, header, stored);
+  StoredFrame frame;
+  if (pack) frame = frames_.store(*pack, header, encoded);
 
   MutexLock lock(write_mu_);
   if (closed_) return fail(Errc::kBroken, 0, "put after close", directory_);
   Status opened = ensure_open_pack();
   if (opened && pack != open_.writer->id()) {
-    raw_header = encode_frame_header(open_.writer->id(), header, stored);
+    frame = frames_.store(open_.writer->id(), header, encoded);
   }
   Result<std::uint64_t> offset = fail(Error{});
-  if (opened) offset = open_.writer->append(header, raw_header, stored);
+  if (opened) offset = open_.writer->append(frame);
   if (!opened || !offset) {
     Error error = opened ? std::move(offset).error() : std::move(opened).error();
     fail_put(error);
@@ -85,7 +84,7 @@ Status PackStore::append_block(const FrameHeader& header, ByteView stored) {
   ++puts_;
   pending_[header.id] = {.pack = open_.number,
                          .offset = *offset,
-                         .stored_size = header.stored_size,
+                         .stored_size = frame.header.stored_size,
                          .plain_size = header.plain_size,
                          .kind = BlockKind{static_cast<std::uint8_t>(header.type)},
                          .codec = header.codec};
@@ -106,7 +105,8 @@ Status PackStore::ensure_open_pack() {
     full_.push_back(std::exchange(open_, {}));
   }
   if (!fresh_.writer) {
-    TRY_ASSIGN(fresh_.writer, PackWriter::create(io_, packs_directory_));
+    TRY_ASSIGN(fresh_.writer,
+               PackWriter::create(io_, packs_directory_, frames_.pack_version(false)));
     fresh_.number = next_number_++;
   }
   const PackRow row{fresh_.number, fresh_.writer->id(), kPackHeaderSize, false};
@@ -163,7 +163,7 @@ Result<BlockData> PackStore::load_from(const BlockId& id, const BlockLocation& l
   FrameSpot spot{location.offset, {}};
   spot.header.stored_size = location.stored_size;
   spot.header.id = id;
-  TRY_ASSIGN(Bytes bytes, read_block(*file, pack, spot));
+  TRY_ASSIGN(Bytes bytes, read_block(*file, pack, spot, frames_));
   auto data = std::make_shared<const Bytes>(std::move(bytes));
   cache_.insert(id, data);
   return data;
@@ -172,7 +172,7 @@ Result<BlockData> PackStore::load_from(const BlockId& id, const BlockLocation& l
 // Who reads one block of a group will want its neighbours, and they are decoded already.
 Result<BlockData> PackStore::load_group(const BlockId& id, const BlockLocation& location,
                                         File& file, const PackId& pack) {
-  TRY_ASSIGN(Bytes plain, read_group(file, pack, location.offset, location.stored_size));
+  TRY_ASSIGN(Bytes plain, read_group(file, pack, location.offset, location.stored_size, frames_));
   auto members = decode_group(plain);
   const std::string object = file.path() + " at " + std::to_string(location.offset);
   if (!members) return fail(Errc::kCorrupt, 0, members.error().tried, object);
@@ -245,7 +245,7 @@ Result<BlockStoreStats> PackStore::stats() {
 }
 
 Result<std::vector<Damage>> PackStore::verify(const VerifyOptions& options) {
-  TRY_ASSIGN(auto damage, verify_packs(io_, packs_directory_, *index_, options));
+  TRY_ASSIGN(auto damage, verify_packs(io_, packs_directory_, *index_, frames_, options));
   for (const Damage& finding : damage) {
     if (finding.block) mark_damaged(*finding.block);
   }

@@ -13,6 +13,7 @@
 
 #include "blockstore/block_cache.h"
 #include "blockstore/block_store.h"
+#include "blockstore/frame_cipher.h"
 #include "blockstore/index.h"
 #include "blockstore/pack_files.h"
 #include "blockstore/pack_writer.h"
@@ -89,7 +90,7 @@ class PackStore final : public BlockStore {
 
   // Writing.
   [[nodiscard]] Result<bool> is_stored(const BlockId& id);
-  [[nodiscard]] Status append_block(const FrameHeader& header, ByteView stored);
+  [[nodiscard]] Status append_block(const FrameHeader& header, ByteView encoded);
   [[nodiscard]] Status ensure_open_pack() REQUIRES(write_mu_);
 
   // Publishing.
@@ -119,6 +120,7 @@ class PackStore final : public BlockStore {
   const std::string directory_;
   const std::string packs_directory_;
   const BlockStoreOptions options_;
+  const FrameCipher frames_;
   const std::unique_ptr<Index> index_;
 
   BlockCache cache_;

@@ -41,10 +41,12 @@ double stored_share(const BlockLocation& location) {
 
 class HeadFinder final : public FrameVisitor {
  public:
-  explicit HeadFinder(std::uint64_t sequence) : sequence_(sequence) {}
+  HeadFinder(const FrameCipher& frames, const PackId& pack, std::uint64_t sequence)
+      : frames_(frames), pack_(pack), sequence_(sequence) {}
   Status on_frame(const FrameSpot& spot, ByteView stored) override {
-    if (spot.header.type != FrameType::kHead) return ok();
-    const auto record = decode_head(stored);
+    const auto frame = frames_.open(pack_, spot.header, stored);
+    if (!frame || frame->header.type != FrameType::kHead) return ok();
+    const auto record = decode_head(frame->encoded());
     found |= record && record->sequence == sequence_;
     return ok();
   }
@@ -52,6 +54,8 @@ class HeadFinder final : public FrameVisitor {
   bool found = false;
 
  private:
+  const FrameCipher& frames_;
+  const PackId pack_;
   const std::uint64_t sequence_;
 };
 
@@ -198,6 +202,7 @@ Result<bool> PackStore::Collection::is_wanted(const Usage& usage) {
   const auto footer = read_footer(*file, usage.row.id);
   if (!footer) return false;  // verify names it
   double frames = 0;
+  // Packs of groups hold no heads, so that it does not matter that an encrypted one looks dead.
   for (const FrameSpot& spot : footer->frames) {
     if (spot.header.type != FrameType::kHead)
       frames += static_cast<double>(frame_size(spot.header));
@@ -208,7 +213,7 @@ Result<bool> PackStore::Collection::is_wanted(const Usage& usage) {
 
 Status PackStore::Collection::run_step(Step& step) {
   TRY(plan(step));
-  GroupWriter writer(options_, store_.options_.pack_size_bytes,
+  GroupWriter writer(options_, store_.options_.pack_size_bytes, store_.frames_,
                      [this]() -> Result<GroupWriter::Pack> {
                        TRY_ASSIGN(OpenPack pack, store_.make_group_pack());
                        return GroupWriter::Pack{pack.number, std::move(pack.writer)};
@@ -283,9 +288,9 @@ Result<Bytes> PackStore::Collection::read_checked(const BlockId& id,
     FrameSpot spot{location.offset, {}};
     spot.header.stored_size = location.stored_size;
     spot.header.id = id;
-    TRY_ASSIGN(bytes, read_block(*file, pack, spot));
+    TRY_ASSIGN(bytes, read_block(*file, pack, spot, store_.frames_));
   }
-  if (BlockId{sha256(bytes)} != id) {
+  if (store_.frames_.id_of(bytes) != id) {
     return fail(Errc::kCorrupt, 0, "the block does not match its id", file->path());
   }
   return bytes;
@@ -295,7 +300,8 @@ Result<ByteView> PackStore::Collection::read_from_group(const BlockLocation& loc
                                                         const PackId& pack) {
   if (decoded_.pack != location.pack || decoded_.offset != location.offset) {
     decoded_ = {};
-    TRY_ASSIGN(Bytes plain, read_group(file, pack, location.offset, location.stored_size));
+    TRY_ASSIGN(Bytes plain,
+               read_group(file, pack, location.offset, location.stored_size, store_.frames_));
     decoded_ = {location.pack, location.offset, std::move(plain)};
   }
   const ByteView plain = decoded_.plain;
@@ -437,7 +443,7 @@ bool PackStore::is_worth_sealing(const OpenPack& pack) {
 bool PackStore::holds_head(const OpenPack& pack) {
   if (!pack.writer) return false;
   if (head_pack_ != 0) return head_pack_ == pack.number;
-  HeadFinder finder(published_.sequence);
+  HeadFinder finder(frames_, pack.writer->id(), published_.sequence);
   const auto file = files_.open(pack.writer->id());
   if (!file) return false;
   const ScanRange range{.begin = kPackHeaderSize, .end = pack.writer->length(), .footer = nullptr};
@@ -484,7 +490,7 @@ Result<PackStore::OpenPack> PackStore::make_group_pack() {
     if (closed_) return fail(Errc::kBroken, 0, "collect after close", directory_);
     pack.number = next_number_++;
   }
-  TRY_ASSIGN(pack.writer, PackWriter::create(io_, packs_directory_, kPackVersionGroups));
+  TRY_ASSIGN(pack.writer, PackWriter::create(io_, packs_directory_, frames_.pack_version(true)));
   const PackRow row{pack.number, pack.writer->id(), kPackHeaderSize, false};
   IndexCommit change;
   change.packs.push_back(row);

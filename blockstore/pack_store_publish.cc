@@ -76,13 +76,10 @@ Status PackStore::append_head(ByteView head, Publish& publish) {
   // Never the same twice, so that the heads of a failed publish and of the next one differ.
   publish.change.head = HeadRecord{++last_sequence_, Bytes(head)};
   const Bytes plain = encode_head(*publish.change.head);
-  const auto size = static_cast<std::uint32_t>(plain.size());
   const FrameHeader header{.type = FrameType::kHead,
-                           .stored_size = size,
-                           .plain_size = size,
-                           .id = BlockId{sha256(plain)}};
-  const Bytes raw_header = encode_frame_header(open_.writer->id(), header, plain);
-  TRY(open_.writer->append(header, raw_header, plain));
+                           .plain_size = static_cast<std::uint32_t>(plain.size()),
+                           .id = frames_.id_of(plain)};
+  TRY(open_.writer->append(frames_.store(open_.writer->id(), header, plain)));
   const bool full = open_.writer->length() >= options_.pack_size_bytes;
   publish.packs.push_back({open_, full});
   publish.change.packs.push_back({open_.number, open_.writer->id(), open_.writer->length(), full});

@@ -26,7 +26,10 @@ std::int64_t now_ns() {
 
 Status write_header(Io& io, File& file, const std::string& packs_directory, const PackId& id,
                     std::uint32_t version) {
-  TRY(file.pwrite(encode_pack_header({.id = id, .version = version, .created_ns = now_ns()}), 0));
+  const std::uint32_t flags = version == kPackVersionEncrypted ? kPackEncryptedFlag : 0;
+  TRY(file.pwrite(
+      encode_pack_header({.id = id, .version = version, .flags = flags, .created_ns = now_ns()}),
+      0));
   TRY(file.sync_data());
   TRY(io.sync_directory(packs_directory + "/" + pack_directory(id)));
   return io.sync_directory(packs_directory);
@@ -65,9 +68,10 @@ Result<std::unique_ptr<PackWriter>> PackWriter::create(Io& io, const std::string
 }
 
 Result<std::unique_ptr<PackWriter>> PackWriter::resume(Io& io, const std::string& packs_directory,
-                                                       const PackId& id, std::uint64_t length) {
+                                                       const PackId& id, std::uint64_t length,
+                                                       const FrameCipher& frames) {
   TRY_ASSIGN(auto file, io.open(packs_directory + "/" + pack_file_name(id), OpenMode::kReadWrite));
-  TRY(check_pack_header(*file, id));
+  TRY(check_pack_header(*file, id, frames));
   TRY_ASSIGN(std::uint64_t size, file->size());
   if (size < length) {
     return fail(Errc::kCorrupt, 0, "pack is shorter than what was published", file->path());

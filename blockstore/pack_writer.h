@@ -13,7 +13,7 @@
 #pragma once
 
 #include "blockstore/base/io.h"
-#include "blockstore/pack_format.h"
+#include "blockstore/frame_cipher.h"
 
 #include <atomic>
 
@@ -25,11 +25,17 @@ class PackWriter {
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> create(
       Io& io, const std::string& packs_directory, std::uint32_t version = kPackVersionPlain);
   // Continues a pack at `length`: what is behind it was never published and is cut off, durably.
-  // kCorrupt when the file is shorter, or is not this pack.
+  // kCorrupt when the file is shorter, or is not this pack; kKeyMissing when it is encrypted and
+  // the store is not.
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> resume(
-      Io& io, const std::string& packs_directory, const PackId& id, std::uint64_t length);
+      Io& io, const std::string& packs_directory, const PackId& id, std::uint64_t length,
+      const FrameCipher& frames);
 
-  // Appends a frame: `raw_header` was made by encode_frame_header() for this pack. Returns where.
+  // Appends a frame that was made for this pack. Returns where.
+  [[nodiscard]] Result<std::uint64_t> append(const StoredFrame& frame) {
+    return append(frame.header, frame.raw_header, frame.stored());
+  }
+  // The same, of its parts: `raw_header` was made by encode_frame_header().
   [[nodiscard]] Result<std::uint64_t> append(const FrameHeader& header, ByteView raw_header,
                                              ByteView stored);
   // Makes every frame appended before the call durable.

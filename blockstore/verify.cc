@@ -18,10 +18,12 @@ constexpr std::size_t kEntriesAtOnce = 4096;
 
 class Verifier {
  public:
-  Verifier(Io& io, const std::string& packs_directory, Index& index, const VerifyOptions& options)
+  Verifier(Io& io, const std::string& packs_directory, Index& index, const FrameCipher& frames,
+           const VerifyOptions& options)
       : io_(io),
         packs_directory_(packs_directory),
         index_(index),
+        frames_(frames),
         options_(options),
         files_(io, packs_directory) {}
 
@@ -53,6 +55,7 @@ class Verifier {
   Io& io_;
   const std::string packs_directory_;
   Index& index_;
+  const FrameCipher& frames_;
   const VerifyOptions& options_;
   PackFiles files_;
   std::map<PackNumber, Pack> packs_;
@@ -66,15 +69,18 @@ class Verifier::Visitor final : public FrameVisitor {
  public:
   Visitor(Verifier& verifier, Pack& pack) : verifier_(verifier), pack_(pack) {}
 
-  Status on_frame(const FrameSpot& spot, ByteView stored) override {
-    report_progress(spot.offset + frame_size(spot.header));
+  Status on_frame(const FrameSpot& seen, ByteView stored) override {
+    report_progress(seen.offset + frame_size(seen.header));
+    auto frame = verifier_.frames_.open(pack_.row.id, seen.header, stored);
+    if (!frame) return on_lost(seen, frame.error().tried);
+    const FrameSpot spot{seen.offset, frame->header};
     if (verifier_.options_.full && spot.header.type != FrameType::kGroup) {
-      if (Status checked = check_frame_id(spot.header, stored); !checked) {
+      if (Status checked = check_frame_id(verifier_.frames_, *frame); !checked) {
         add(spot, checked.error().tried);
       }
     }
     if (spot.header.type == FrameType::kHead) return ok();
-    if (spot.header.type == FrameType::kGroup) return check_group(spot, stored);
+    if (spot.header.type == FrameType::kGroup) return check_group(spot, *frame);
     return check_index(spot.header.id, location_of(spot));
   }
 
@@ -99,18 +105,19 @@ class Verifier::Visitor final : public FrameVisitor {
             .codec = spot.header.codec};
   }
 
-  // A group that cannot be taken apart is lost with every block in it: check_entries() names them.
-  Status check_group(const FrameSpot& spot, ByteView stored) {
-    auto plain = decode_block(spot.header.codec, stored, spot.header.plain_size);
+  // A frame that cannot be taken apart is lost with every block in it: check_entries() names them.
+  Status on_lost(const FrameSpot& spot, std::string what) {
+    pack_.gaps.push_back({spot.offset, spot.offset + frame_size(spot.header), std::move(what)});
+    return ok();
+  }
+
+  Status check_group(const FrameSpot& spot, const OpenedFrame& frame) {
+    auto plain = frame.decode();
     auto members = plain ? decode_group(*plain) : fail(plain.error());
-    if (!members) {
-      pack_.gaps.push_back(
-          {spot.offset, spot.offset + frame_size(spot.header), members.error().tried});
-      return ok();
-    }
+    if (!members) return on_lost(spot, members.error().tried);
     for (const GroupMember& member : *members) {
       const ByteView bytes = ByteView(*plain).substr(member.offset, member.size);
-      if (verifier_.options_.full && BlockId{sha256(bytes)} != member.id) {
+      if (verifier_.options_.full && verifier_.frames_.id_of(bytes) != member.id) {
         add(spot, "the block does not match its id");
         verifier_.damage_.back().block = member.id;
       }
@@ -196,7 +203,7 @@ Status Verifier::check_pack(Pack& pack) {
     pack.gaps.push_back({0, pack.row.length, gone ? "the pack is gone" : file.error().to_string()});
     return ok();
   }
-  if (Status header = check_pack_header(**file, pack.row.id); !header) {
+  if (Status header = check_pack_header(**file, pack.row.id, frames_); !header) {
     add(pack.row, 0, kPackHeaderSize, header.error().tried);
   }
   return scan_pack(pack, **file);
@@ -298,9 +305,9 @@ void Verifier::check_entry(const IndexEntry& entry, const std::vector<PackRow>& 
   Status read = file ? (*file)->pread_exact(raw.data(), raw.size(), at.offset) : Status{};
   if (!file || !read) return lost(file ? read.error().tried : file.error().tried);
   auto header = decode_frame_header({raw.data(), raw.size()});
-  const bool is_there = header && (at.in_group() ? header->type == FrameType::kGroup &&
-                                                       header->stored_size == at.stored_size
-                                                 : header->id == entry.id);
+  const bool is_there =
+      header && (at.in_group() ? may_be_group(header->type) && header->stored_size == at.stored_size
+                               : header->id == entry.id);
   if (!is_there) lost("the index names a frame that is not there: rebuild it");
 }
 
@@ -316,13 +323,13 @@ void Verifier::name_unnamed_gaps() {
 }  // namespace
 
 Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory, Index& index,
-                                         const VerifyOptions& options) {
-  return Verifier(io, packs_directory, index, options).run();
+                                         const FrameCipher& frames, const VerifyOptions& options) {
+  return Verifier(io, packs_directory, index, frames, options).run();
 }
 
-Status check_frame_id(const FrameHeader& header, ByteView stored) {
-  TRY_ASSIGN(Bytes plain, decode_block(header.codec, stored, header.plain_size));
-  if (BlockId{sha256(plain)} != header.id) {
+Status check_frame_id(const FrameCipher& frames, const OpenedFrame& frame) {
+  TRY_ASSIGN(Bytes plain, frame.decode());
+  if (frames.id_of(plain) != frame.header.id) {
     return fail(Errc::kCorrupt, 0, "the block does not match its id");
   }
   return ok();

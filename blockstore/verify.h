@@ -7,14 +7,16 @@
 #pragma once
 
 #include "blockstore/block_store.h"
+#include "blockstore/frame_cipher.h"
 #include "blockstore/index.h"
 
 namespace amberfs {
 
 [[nodiscard]] Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory,
-                                                       Index& index, const VerifyOptions& options);
+                                                       Index& index, const FrameCipher& frames,
+                                                       const VerifyOptions& options);
 
-// The hash of a frame's plain bytes against its id. kCorrupt when they do not decode or match.
-[[nodiscard]] Status check_frame_id(const FrameHeader& header, ByteView stored);
+// A frame's plain bytes against its id. kCorrupt when they do not decode or match.
+[[nodiscard]] Status check_frame_id(const FrameCipher& frames, const OpenedFrame& frame);
 
 }  // namespace amberfs

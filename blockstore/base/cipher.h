@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ciphers of an encrypted store, all from OpenSSL:
 //   Sealer       XAES-256-GCM (c2sp.org/XAES-256-GCM): AES-256-GCM under a key and nonce derived
-//   from a
-//                random nonce of 192 bits, so that no counter has to survive a crash, a copied
-//                store or a virtual machine that is resumed twice. For frames, journal, manifests.
+//                from a random nonce of 192 bits, so that no counter has to survive a crash, a
+//                copied store or a virtual machine resumed twice. For frames, journal, manifests.
 //   FixedSealer  AES-256-SIV (RFC 5297): deterministic, without a nonce; 16 bytes more. Equal
-//   values under
-//                equal names look equal. For the short values of the index.
+//                values under equal names look equal. For the short values of the index.
 //   derive_key   HKDF-SHA-256: one key for each purpose from the store's data key.
 //   hmac_sha256, scrypt (RFC 7914).
 // Threads: any, beside each other.

@@ -4,8 +4,7 @@
 // copy is made unseen.
 // Threads: as a plain value; reading from any thread.
 // Errors:  kOutOfMemory. A limit that does not allow locking (RLIMIT_MEMLOCK) is no error:
-// is_locked()
-//          says so, and the caller tells the administrator.
+//          is_locked() says so, and the caller tells the administrator.
 #pragma once
 
 #include "blockstore/base/bytes.h"

@@ -14,6 +14,7 @@ namespace {
 
 using testing::Fault;
 using testing::FaultIo;
+using testing::Form;
 using testing::log_text;
 using testing::MemoryIndex;
 using testing::MemoryIndexState;
@@ -23,7 +24,7 @@ constexpr std::uint64_t kCommits = 6;
 constexpr std::uint64_t kBlocksPerCommit = 5;
 
 struct Rig : testing::FaultRig {
-  Rig() : FaultRig(3 * kKiB) {}  // some commits seal a pack or two
+  explicit Rig(Form form = Form::kPlain) : FaultRig(3 * kKiB, form) {}  // some seal a pack or two
 };
 
 // What the layer above does: puts the blocks of a commit, publishes, and remembers what it was
@@ -35,6 +36,7 @@ struct Writer {
     for (std::uint64_t i = 0; i < kBlocksPerCommit; ++i) {
       Bytes text = log_text(number * 100 + i, 900);
       TRY_ASSIGN(BlockId id, store.put(text, BlockKind::kData));
+      of_commit[number].push_back(id);
       blocks[id] = std::move(text);
     }
     TRY(store.publish(std::to_string(number)));
@@ -44,6 +46,7 @@ struct Writer {
   }
 
   std::map<BlockId, Bytes> promised;
+  std::map<std::uint64_t, std::vector<BlockId>> of_commit;  // put, promised or not
   std::uint64_t published = 0;
   std::uint64_t attempted = 0;
 };
@@ -59,8 +62,10 @@ void expect_promises_kept(BlockStore& store, const Writer& writer) {
     ASSERT_TRUE(got) << got.error().to_string();
     ASSERT_EQ(**got, bytes);
   }
-  for (std::uint64_t i = 0; at > 0 && i < kBlocksPerCommit; ++i) {
-    auto got = store.get(BlockId{sha256(log_text(at * 100 + i, 900))});
+  if (at == 0) return;
+  ASSERT_GE(writer.of_commit.at(at).size(), kBlocksPerCommit);
+  for (const BlockId& id : writer.of_commit.at(at)) {
+    auto got = store.get(id);
     ASSERT_TRUE(got) << "the head stands, its blocks do not: " << got.error().to_string();
   }
   for (const Damage& damage : must(store.verify({.full = true, .progress = {}}))) {
@@ -68,10 +73,15 @@ void expect_promises_kept(BlockStore& store, const Writer& writer) {
   }
 }
 
+struct Aftermath {
+  bool power_cut = false;
+  Form form = Form::kPlain;
+};
+
 // Commits with one fault on the way; a commit that failed is started again once. Ends with the
 // store reopened, after a power cut if asked for.
-void run(const Fault& fault, testing::IoOpSet counted, bool power_cut, bool* fired) {
-  Rig rig;
+void run(const Fault& fault, testing::IoOpSet counted, const Aftermath& aftermath, bool* fired) {
+  Rig rig(aftermath.form);
   rig.io.count(counted);
   Writer writer;
   rig.io.arm(fault);
@@ -93,7 +103,7 @@ void run(const Fault& fault, testing::IoOpSet counted, bool power_cut, bool* fir
   *fired = rig.io.fired();
   if (store) store->reset();
   rig.io.disarm();
-  if (power_cut) must(rig.io.lose_unsynced());
+  if (aftermath.power_cut) must(rig.io.lose_unsynced());
   auto again = must(rig.open());
   expect_promises_kept(*again, writer);
   // And it goes on.
@@ -102,19 +112,19 @@ void run(const Fault& fault, testing::IoOpSet counted, bool power_cut, bool* fir
   expect_promises_kept(*again, later);
 }
 
-void run_every(Fault fault, testing::IoOpSet counted, bool power_cut) {
+void run_every(Fault fault, testing::IoOpSet counted, const Aftermath& aftermath) {
   bool fired = true;
   std::uint64_t at = 1;
   for (; fired; ++at) {
     SCOPED_TRACE("call " + std::to_string(at));
     fault.at = at;
-    run(fault, counted, power_cut, &fired);
+    run(fault, counted, aftermath, &fired);
     if (::testing::Test::HasFailure()) return;
   }
   EXPECT_GT(at, 40U) << "the fault struck too seldom to prove anything";
 }
 
-class BlockStoreFault : public ::testing::TestWithParam<bool> {};
+class BlockStoreFault : public ::testing::TestWithParam<Aftermath> {};
 
 TEST_P(BlockStoreFault, KeepsPromisesWhenAnyChangeFails) {
   run_every({.sys_errno = EIO}, testing::kIoChanges, GetParam());
@@ -137,7 +147,7 @@ TEST_P(BlockStoreFault, KeepsPromisesWhenTheIndexFails) {
   for (const bool takes_effect : {false, true}) {
     for (std::uint64_t at = 1; at < 20; ++at) {
       SCOPED_TRACE("index commit " + std::to_string(at));
-      Rig rig;
+      Rig rig(GetParam().form);
       {
         MutexLock lock(rig.state->mu);
         rig.state->fail_at = at;
@@ -151,15 +161,22 @@ TEST_P(BlockStoreFault, KeepsPromisesWhenTheIndexFails) {
         EXPECT_TRUE(writer.commit(*store, number));
       }
       store.reset();
-      if (GetParam()) must(rig.io.lose_unsynced());
+      if (GetParam().power_cut) must(rig.io.lose_unsynced());
       store = must(rig.open());
       expect_promises_kept(*store, writer);
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, BlockStoreFault, ::testing::Bool(),
-                         [](const auto& with) { return with.param ? "PowerCut" : "Kill"; });
+INSTANTIATE_TEST_SUITE_P(All, BlockStoreFault,
+                         ::testing::Values(Aftermath{false, Form::kPlain},
+                                           Aftermath{true, Form::kPlain},
+                                           Aftermath{true, Form::kEncrypted}),
+                         [](const auto& with) {
+                           if (!with.param.power_cut) return "Kill";
+                           return with.param.form == Form::kPlain ? "PowerCut"
+                                                                  : "EncryptedPowerCut";
+                         });
 
 TEST(BlockStoreFaultRule, NeverPublishesACommitThatLostABlock) {
   Rig rig;
@@ -196,7 +213,7 @@ TEST(BlockStoreFaultRule, NeverRetriesAFailedSyncIntoASuccess) {
   rig.io.arm({.at = 1});
   EXPECT_FALSE(store->publish("2"));
   ASSERT_TRUE(rig.io.fired());
-  EXPECT_FALSE(must(store->contains(BlockId{sha256("block")})))
+  EXPECT_FALSE(must(store->contains(block_id(nullptr, "block"))))
       << "forgotten blocks are still there";
   rig.io.record();
   must(store->put("block", BlockKind::kData));

@@ -17,7 +17,7 @@ using testing::random_text;
 
 class BlockStoreTest : public testing::StoreFixture {};
 
-TEST_F(BlockStoreTest, GivesBackWhatWasPut) {
+TEST_P(BlockStoreTest, GivesBackWhatWasPut) {
   for (std::size_t size : {0U, 1U, 100U, 100'000U, 4U << 20}) {
     const Bytes text = log_text(size, size);
     EXPECT_EQ(*must(store->get(put(text))), text);
@@ -26,11 +26,11 @@ TEST_F(BlockStoreTest, GivesBackWhatWasPut) {
   }
 }
 
-TEST_F(BlockStoreTest, NamesABlockByItsHash) {
-  EXPECT_EQ(put("hello"), BlockId{sha256("hello")});
+TEST_P(BlockStoreTest, NamesABlockByItsHash) {
+  EXPECT_EQ(put("hello"), id_of("hello"));
 }
 
-TEST_F(BlockStoreTest, RefusesWhatIsTooLarge) {
+TEST_P(BlockStoreTest, RefusesWhatIsTooLarge) {
   auto refused = store->put(Bytes(Blocks::kBlockSizeMax + 1, 'x'), BlockKind::kData);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::kBadRequest);
@@ -39,7 +39,7 @@ TEST_F(BlockStoreTest, RefusesWhatIsTooLarge) {
   EXPECT_EQ(*must(store->get(put(largest))), largest);
 }
 
-TEST_F(BlockStoreTest, StoresEqualBlocksOnce) {
+TEST_P(BlockStoreTest, StoresEqualBlocksOnce) {
   put("same");
   put("same");
   must(store->publish("h"));
@@ -49,15 +49,15 @@ TEST_F(BlockStoreTest, StoresEqualBlocksOnce) {
   EXPECT_EQ(stats.dedup_hits, 2U);
 }
 
-TEST_F(BlockStoreTest, SaysThatABlockIsMissing) {
-  const BlockId id{sha256("nobody put this")};
+TEST_P(BlockStoreTest, SaysThatABlockIsMissing) {
+  const BlockId id = id_of("nobody put this");
   EXPECT_FALSE(must(store->contains(id)));
   auto got = store->get(id);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().code, Errc::kBlockMissing);
 }
 
-TEST_F(BlockStoreTest, KeepsWhatWasPublished) {
+TEST_P(BlockStoreTest, KeepsWhatWasPublished) {
   const auto first = publish_blocks(0, 20);
   const auto second = publish_blocks(100, 20);
   reopen();
@@ -66,7 +66,7 @@ TEST_F(BlockStoreTest, KeepsWhatWasPublished) {
   expect_all(second);
 }
 
-TEST_F(BlockStoreTest, DropsWhatWasNotPublished) {
+TEST_P(BlockStoreTest, DropsWhatWasNotPublished) {
   const auto published = publish_blocks(0, 5);
   const std::uint64_t length = std::filesystem::file_size(pack_paths().at(0));
   const BlockId lost = put(random_text(9, 100'000));
@@ -82,7 +82,7 @@ TEST_F(BlockStoreTest, DropsWhatWasNotPublished) {
   EXPECT_EQ(*must(store->get(lost)), random_text(9, 100'000));
 }
 
-TEST_F(BlockStoreTest, PublishesNothingTwice) {
+TEST_P(BlockStoreTest, PublishesNothingTwice) {
   publish_blocks(0, 3);
   const std::uint64_t length = std::filesystem::file_size(pack_paths().at(0));
   must(store->publish("head after 3"));
@@ -92,12 +92,12 @@ TEST_F(BlockStoreTest, PublishesNothingTwice) {
   EXPECT_EQ(must(store->head()), "another head");
 }
 
-TEST_F(BlockStoreTest, WritesNothingForAnEmptyPublish) {
+TEST_P(BlockStoreTest, WritesNothingForAnEmptyPublish) {
   must(store->publish(""));
   EXPECT_TRUE(pack_paths().empty());
 }
 
-TEST_F(BlockStoreTest, FillsManySmallPacks) {
+TEST_P(BlockStoreTest, FillsManySmallPacks) {
   options.pack_size_bytes = 8 * kKiB;
   reopen();
   std::map<BlockId, Bytes> all;
@@ -111,7 +111,7 @@ TEST_F(BlockStoreTest, FillsManySmallPacks) {
   EXPECT_EQ(must(store->stats()).block_count, all.size());
 }
 
-TEST_F(BlockStoreTest, ContinuesTheOpenPackAfterReopening) {
+TEST_P(BlockStoreTest, ContinuesTheOpenPackAfterReopening) {
   for (std::uint64_t i = 0; i < 10; ++i) {
     publish_blocks(i * 10, 3);
     reopen();
@@ -120,7 +120,7 @@ TEST_F(BlockStoreTest, ContinuesTheOpenPackAfterReopening) {
   EXPECT_TRUE(must(store->verify({.full = true, .progress = {}})).empty());
 }
 
-TEST_F(BlockStoreTest, ReadsRangesOfABlock) {
+TEST_P(BlockStoreTest, ReadsRangesOfABlock) {
   const Bytes text = log_text(1, 50'000);
   const BlockId id = put(text);
   must(store->publish("h"));
@@ -134,7 +134,7 @@ TEST_F(BlockStoreTest, ReadsRangesOfABlock) {
   EXPECT_FALSE(store->read(id, ~std::uint64_t{0}, target.data(), 2));
 }
 
-TEST_F(BlockStoreTest, CachesUpToItsLimit) {
+TEST_P(BlockStoreTest, CachesUpToItsLimit) {
   options.cache_size_bytes = 100'000;
   reopen();
   const auto blocks = publish_blocks(0, 100, 5000);
@@ -149,12 +149,12 @@ TEST_F(BlockStoreTest, CachesUpToItsLimit) {
   EXPECT_EQ(must(store->stats()).cache_hits, hits + 1);
 }
 
-TEST_F(BlockStoreTest, PrefetchesIntoTheCache) {
+TEST_P(BlockStoreTest, PrefetchesIntoTheCache) {
   const auto blocks = publish_blocks(0, 8);
   reopen();
   std::vector<BlockId> ids;
   for (const auto& [id, bytes] : blocks) ids.push_back(id);
-  ids.push_back(BlockId{sha256("missing")});
+  ids.push_back(id_of("missing"));
   store->prefetch(ids);
   // 8 blocks of 2000 bytes; a bounded wait for the background to have loaded them.
   for (int i = 0; i < 500 && must(store->stats()).cache_bytes < 16'000; ++i) {
@@ -164,7 +164,7 @@ TEST_F(BlockStoreTest, PrefetchesIntoTheCache) {
   expect_all(blocks);
 }
 
-TEST_F(BlockStoreTest, ClosesWhileItPrefetches) {
+TEST_P(BlockStoreTest, ClosesWhileItPrefetches) {
   const auto blocks = publish_blocks(0, 60);
   reopen();
   std::vector<BlockId> ids;
@@ -173,7 +173,7 @@ TEST_F(BlockStoreTest, ClosesWhileItPrefetches) {
   close();
 }
 
-TEST_F(BlockStoreTest, PutsAndGetsUnderThreads) {
+TEST_P(BlockStoreTest, PutsAndGetsUnderThreads) {
   options.pack_size_bytes = 64 * kKiB;
   reopen();
   constexpr std::uint64_t kDistinct = 300;
@@ -211,7 +211,7 @@ TEST_F(BlockStoreTest, PutsAndGetsUnderThreads) {
   EXPECT_EQ(stats.dedup_hits + stats.block_count, 1200U) << "a block was stored twice";
 }
 
-TEST_F(BlockStoreTest, NeverDeduplicatesOntoADamagedBlock) {
+TEST_P(BlockStoreTest, NeverDeduplicatesOntoADamagedBlock) {
   const Bytes noise = random_text(5, 5000);
   const BlockId id = put(noise);
   must(store->publish("h"));
@@ -229,7 +229,7 @@ TEST_F(BlockStoreTest, NeverDeduplicatesOntoADamagedBlock) {
   EXPECT_EQ(must(store->stats()).block_count, 1U);
 }
 
-TEST_F(BlockStoreTest, AnswersWithAnErrorWhenAPackIsGone) {
+TEST_P(BlockStoreTest, AnswersWithAnErrorWhenAPackIsGone) {
   const auto blocks = publish_blocks(0, 2);
   close();
   must(io->unlink(pack_paths().at(0)));
@@ -241,7 +241,7 @@ TEST_F(BlockStoreTest, AnswersWithAnErrorWhenAPackIsGone) {
   publish_blocks(50, 2);
 }
 
-TEST_F(BlockStoreTest, ContinuesElsewhereWhenThePackLostBytes) {
+TEST_P(BlockStoreTest, ContinuesElsewhereWhenThePackLostBytes) {
   publish_blocks(0, 4);
   close();
   const std::string path = pack_paths().at(0);
@@ -253,7 +253,7 @@ TEST_F(BlockStoreTest, ContinuesElsewhereWhenThePackLostBytes) {
   EXPECT_EQ(bytes_of(path).size(), 500U);
 }
 
-TEST_F(BlockStoreTest, RemovesAPackThatACrashLeftEmpty) {
+TEST_P(BlockStoreTest, RemovesAPackThatACrashLeftEmpty) {
   publish_blocks(0, 1);
   close();
   const std::string known = pack_paths().at(0);
@@ -265,7 +265,7 @@ TEST_F(BlockStoreTest, RemovesAPackThatACrashLeftEmpty) {
   EXPECT_EQ(pack_paths(), std::vector<std::string>{known});
 }
 
-TEST_F(BlockStoreTest, LeavesAnUnknownPackWithFramesAlone) {
+TEST_P(BlockStoreTest, LeavesAnUnknownPackWithFramesAlone) {
   publish_blocks(0, 1);
   close();
   const Bytes bytes = bytes_of(pack_paths().at(0));
@@ -279,7 +279,7 @@ TEST_F(BlockStoreTest, LeavesAnUnknownPackWithFramesAlone) {
   EXPECT_EQ(damage[0].file, unknown);
 }
 
-TEST_F(BlockStoreTest, SaysWhatIsNoStore) {
+TEST_P(BlockStoreTest, SaysWhatIsNoStore) {
   testing::TempDir empty;
   auto opened = BlockStore::open(*io, empty.path(), options);
   ASSERT_FALSE(opened);
@@ -293,15 +293,17 @@ TEST_F(BlockStoreTest, SaysWhatIsNoStore) {
   EXPECT_EQ(again.error().code, Errc::kStoreExists);
 }
 
-TEST_F(BlockStoreTest, RefusesEverythingAfterClose) {
+TEST_P(BlockStoreTest, RefusesEverythingAfterClose) {
   publish_blocks(0, 1);
   must(store->close());
   must(store->close());
   EXPECT_FALSE(store->put("x", BlockKind::kData));
   EXPECT_FALSE(store->publish("x"));
   EXPECT_FALSE(store->head());
-  EXPECT_FALSE(store->get(BlockId{sha256("x")}));
+  EXPECT_FALSE(store->get(id_of("x")));
 }
+
+INSTANTIATE_TEST_SUITE_P(Forms, BlockStoreTest, testing::both_forms(), testing::form_name);
 
 }  // namespace
 }  // namespace amberfs

@@ -16,6 +16,7 @@ namespace {
 using testing::collect;
 using testing::Fault;
 using testing::FaultIo;
+using testing::Form;
 using testing::live_list;
 using testing::log_text;
 using testing::MemoryIndex;
@@ -23,7 +24,7 @@ using testing::MemoryIndexState;
 using testing::must;
 
 struct Rig : testing::FaultRig {
-  Rig() : FaultRig(5 * kKiB) { options.index_map_size_bytes = 16 * kMiB; }
+  explicit Rig(Form form) : FaultRig(5 * kKiB, form) { options.index_map_size_bytes = 16 * kMiB; }
 };
 
 // What is published, and which of it is live.
@@ -80,11 +81,17 @@ void expect_goes_on(Rig& rig, Content& content) {
             must(MemoryIndex(rig.state).packs()).size());
 }
 
-enum class Aftermath { kKill, kPowerCut, kRebuild };
+enum class Aftermath { kKill, kPowerCut, kRebuild, kEncryptedRebuild };
+
+Form form_of(Aftermath aftermath) {
+  return aftermath == Aftermath::kEncryptedRebuild ? Form::kEncrypted : Form::kPlain;
+}
 
 void look(Rig& rig, Content& content, Aftermath aftermath) {
   if (aftermath != Aftermath::kKill) must(rig.io.lose_unsynced());
-  if (aftermath == Aftermath::kRebuild) return expect_rebuilt(rig, content);
+  if (aftermath == Aftermath::kRebuild || aftermath == Aftermath::kEncryptedRebuild) {
+    return expect_rebuilt(rig, content);
+  }
   auto store = must(rig.open());
   content.expect_kept(*store);
   must(store->close());
@@ -93,7 +100,7 @@ void look(Rig& rig, Content& content, Aftermath aftermath) {
 }
 
 void run(const Fault& fault, testing::IoOpSet counted, Aftermath aftermath, bool* fired) {
-  Rig rig;
+  Rig rig(form_of(aftermath));
   Content content;
   auto store = must(rig.open());
   content.fill(*store);
@@ -144,7 +151,7 @@ TEST_P(CollectFault, LosesNothingWhenTheIndexFails) {
     bool fired = true;
     for (std::uint64_t at = 1; fired; ++at) {
       SCOPED_TRACE("index commit " + std::to_string(at) + (takes_effect ? ", done" : ""));
-      Rig rig;
+      Rig rig(form_of(GetParam()));
       Content content;
       auto store = must(rig.open());
       content.fill(*store);
@@ -173,11 +180,12 @@ TEST_P(CollectFault, LosesNothingWhenTheIndexFails) {
 
 INSTANTIATE_TEST_SUITE_P(All, CollectFault,
                          ::testing::Values(Aftermath::kKill, Aftermath::kPowerCut,
-                                           Aftermath::kRebuild),
+                                           Aftermath::kRebuild, Aftermath::kEncryptedRebuild),
                          [](const auto& with) {
                            return with.param == Aftermath::kKill       ? "Kill"
                                   : with.param == Aftermath::kPowerCut ? "PowerCut"
-                                                                       : "Rebuild";
+                                  : with.param == Aftermath::kRebuild  ? "Rebuild"
+                                                                       : "EncryptedRebuild";
                          });
 
 }  // namespace

@@ -19,7 +19,7 @@ class CollectThread : public testing::StoreFixture {};
 constexpr std::uint64_t kKept = 60;
 constexpr std::uint64_t kTexts = 400;
 
-TEST_F(CollectThread, IsNoticedByNobody) {
+TEST_P(CollectThread, IsNoticedByNobody) {
   options.pack_size_bytes = 16 * kKiB;
   options.cache_size_bytes = 16 * kKiB;  // so that readers go to the packs
   reopen();
@@ -93,6 +93,8 @@ TEST_F(CollectThread, IsNoticedByNobody) {
   expect_all(kept);
   expect_all(published);
 }
+
+INSTANTIATE_TEST_SUITE_P(Forms, CollectThread, testing::both_forms(), testing::form_name);
 
 }  // namespace
 }  // namespace amberfs

@@ -10,8 +10,9 @@
 namespace amberfs::testing {
 
 struct FaultRig {
-  explicit FaultRig(std::uint64_t pack_size_bytes) {
+  explicit FaultRig(std::uint64_t pack_size_bytes, Form form = Form::kPlain) {
     options.pack_size_bytes = pack_size_bytes;
+    options.cipher = cipher_of(form);
     must(posix->make_directory(dir / "packs"));
     io.track_unsynced();
   }

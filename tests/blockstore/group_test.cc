@@ -16,9 +16,10 @@ using testing::log_text;
 using testing::must;
 using testing::random_text;
 
-GroupBuilder::Group group_of(const std::vector<Bytes>& blocks) {
+GroupBuilder::Group group_of(const std::vector<Bytes>& blocks,
+                             const FrameCipher& frames = FrameCipher(nullptr)) {
   GroupBuilder builder;
-  for (const Bytes& block : blocks) builder.add(BlockId{sha256(block)}, BlockKind::kData, block);
+  for (const Bytes& block : blocks) builder.add(frames.id_of(block), BlockKind::kData, block);
   return builder.take();
 }
 
@@ -92,7 +93,7 @@ TEST(GroupLocation, IsRefusedWhenItLiesOutsideItsGroup) {
 TEST(GroupPack, HasTheVersionThatOlderProgramsRefuse) {
   PackHeader header{.version = kPackVersionGroups};
   EXPECT_EQ(must(decode_pack_header(encode_pack_header(header))).version, 2U);
-  header.version = 3;
+  header.version = kPackVersion + 1;
   const auto newer = decode_pack_header(encode_pack_header(header));
   ASSERT_FALSE(newer);
   EXPECT_EQ(newer.error().code, Errc::kNewerFormat);
@@ -111,25 +112,23 @@ class GroupStore : public testing::StoreFixture {
     must(BlockStore::rebuild_index(*io, dir.path(), options));
   }
   void make_pack() {
-    auto writer = must(PackWriter::create(*io, dir / "packs", kPackVersionGroups));
-    const auto group = group_of(blocks);
+    auto writer = must(PackWriter::create(*io, dir / "packs", frames().pack_version(true)));
+    const auto group = group_of(blocks, frames());
     Bytes buffer;
     const Encoded encoded = encode_long(group.plain, 19, buffer);
     EXPECT_EQ(encoded.codec, Codec::kZstd);
     const FrameHeader header{.type = FrameType::kGroup,
                              .codec = encoded.codec,
-                             .stored_size = static_cast<std::uint32_t>(encoded.stored.size()),
                              .plain_size = static_cast<std::uint32_t>(group.plain.size()),
-                             .id = BlockId{sha256(group.plain)}};
-    must(writer->append(header, encode_frame_header(writer->id(), header, encoded.stored),
-                        encoded.stored));
+                             .id = id_of(group.plain)};
+    must(writer->append(frames().store(writer->id(), header, encoded.stored)));
     must(writer->seal());
     path = writer->path();
     must(writer->close());
   }
   std::map<BlockId, Bytes> expected() {
     std::map<BlockId, Bytes> all = plain;
-    for (const Bytes& block : blocks) all[BlockId{sha256(block)}] = block;
+    for (const Bytes& block : blocks) all[id_of(block)] = block;
     return all;
   }
 
@@ -138,7 +137,7 @@ class GroupStore : public testing::StoreFixture {
   std::string path;
 };
 
-TEST_F(GroupStore, IsReadAfterARebuild) {
+TEST_P(GroupStore, IsReadAfterARebuild) {
   open();
   expect_all(expected());
   EXPECT_EQ(must(store->head()), "head after 3");
@@ -146,21 +145,21 @@ TEST_F(GroupStore, IsReadAfterARebuild) {
   EXPECT_TRUE(must(store->verify({})).empty());
 }
 
-TEST_F(GroupStore, IsDecodedOnceForItsNeighbours) {
+TEST_P(GroupStore, IsDecodedOnceForItsNeighbours) {
   open();
-  for (const Bytes& block : blocks) must(store->get(BlockId{sha256(block)}));
+  for (const Bytes& block : blocks) must(store->get(id_of(block)));
   const auto stats = must(store->stats());
   EXPECT_EQ(stats.cache_misses, 1U);
   EXPECT_EQ(stats.cache_hits, blocks.size() - 1);
 }
 
-TEST_F(GroupStore, IsReadWithACacheThatHoldsNothing) {
+TEST_P(GroupStore, IsReadWithACacheThatHoldsNothing) {
   options.cache_size_bytes = 0;
   open();
   expect_all(expected());
 }
 
-TEST_F(GroupStore, NamesEveryBlockOfADamagedGroup) {
+TEST_P(GroupStore, NamesEveryBlockOfADamagedGroup) {
   flip(path, kPackHeaderSize + kFrameHeaderSize + 50);
   open();
   for (const bool full : {false, true}) {
@@ -173,7 +172,7 @@ TEST_F(GroupStore, NamesEveryBlockOfADamagedGroup) {
     EXPECT_EQ(damage.size(), blocks.size());
     EXPECT_EQ(named.size(), blocks.size());
   }
-  EXPECT_EQ(store->get(BlockId{sha256(blocks[0])}).error().code, Errc::kCorrupt);
+  EXPECT_EQ(store->get(id_of(blocks[0])).error().code, Errc::kCorrupt);
   expect_all(plain);
   // What is known to be lost is stored again when it comes again.
   for (const Bytes& block : blocks) put(block);
@@ -181,21 +180,19 @@ TEST_F(GroupStore, NamesEveryBlockOfADamagedGroup) {
   expect_all(expected());
 }
 
-TEST_F(GroupStore, NamesAMemberThatIsNotItsId) {
+TEST_P(GroupStore, NamesAMemberThatIsNotItsId) {
   // A group that was made of bytes that had rotted before: every checksum holds.
   must(io->unlink(path));
   const Bytes right = blocks[4];
-  auto group = group_of(blocks);
+  auto group = group_of(blocks, frames());
   const std::size_t at = group.plain.find(right);
   ASSERT_NE(at, Bytes::npos);
   group.plain[at + 7] = static_cast<char>(group.plain[at + 7] ^ 1);
-  auto writer = must(PackWriter::create(*io, dir / "packs", kPackVersionGroups));
-  const auto size = static_cast<std::uint32_t>(group.plain.size());
+  auto writer = must(PackWriter::create(*io, dir / "packs", frames().pack_version(true)));
   const FrameHeader header{.type = FrameType::kGroup,
-                           .stored_size = size,
-                           .plain_size = size,
-                           .id = BlockId{sha256(group.plain)}};
-  must(writer->append(header, encode_frame_header(writer->id(), header, group.plain), group.plain));
+                           .plain_size = static_cast<std::uint32_t>(group.plain.size()),
+                           .id = id_of(group.plain)};
+  must(writer->append(frames().store(writer->id(), header, group.plain)));
   must(writer->seal());
   must(writer->close());
   must(BlockStore::rebuild_index(*io, dir.path(), options));
@@ -203,26 +200,29 @@ TEST_F(GroupStore, NamesAMemberThatIsNotItsId) {
   EXPECT_TRUE(must(store->verify({})).empty());
   const auto damage = must(store->verify({.full = true, .progress = {}}));
   ASSERT_EQ(damage.size(), 1U);
-  EXPECT_EQ(damage[0].block, BlockId{sha256(right)});
+  EXPECT_EQ(damage[0].block, id_of(right));
 }
 
-TEST_F(GroupStore, TakesTheLaterCopyWhenRebuilt) {
+TEST_P(GroupStore, TakesTheLaterCopyWhenRebuilt) {
   open();
   const Bytes in_both = blocks[2];
   close();
   // The same block, later, as a frame of its own.
-  auto writer = must(PackWriter::create(*io, dir / "packs"));
-  const auto size = static_cast<std::uint32_t>(in_both.size());
-  const FrameHeader header{.stored_size = size, .plain_size = size, .id = BlockId{sha256(in_both)}};
-  must(writer->append(header, encode_frame_header(writer->id(), header, in_both), in_both));
+  auto writer = must(PackWriter::create(*io, dir / "packs", frames().pack_version(false)));
+  const FrameHeader header{.plain_size = static_cast<std::uint32_t>(in_both.size()),
+                           .id = id_of(in_both)};
+  must(writer->append(frames().store(writer->id(), header, in_both)));
   must(writer->seal());
   must(writer->close());
   must(BlockStore::rebuild_index(*io, dir.path(), options));
-  auto index = must(open_lmdb_index(dir / "index/data.mdb", options.index_map_size_bytes));
-  EXPECT_FALSE(must(index->lookup(BlockId{sha256(in_both)}))->in_group());
-  EXPECT_TRUE(must(index->lookup(BlockId{sha256(blocks[3])}))->in_group());
+  auto index =
+      must(open_lmdb_index(dir / "index/data.mdb", options.index_map_size_bytes, options.cipher));
+  EXPECT_FALSE(must(index->lookup(id_of(in_both)))->in_group());
+  EXPECT_TRUE(must(index->lookup(id_of(blocks[3])))->in_group());
   must(index->close());
 }
+
+INSTANTIATE_TEST_SUITE_P(Forms, GroupStore, testing::both_forms(), testing::form_name);
 
 }  // namespace
 }  // namespace amberfs

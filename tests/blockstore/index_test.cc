@@ -33,11 +33,14 @@ IndexEntry entry_of(std::uint64_t number) {
            .codec = Codec::kZstd}};
 }
 
-class IndexRules : public ::testing::TestWithParam<bool> {
+enum class Kind { kLmdb, kEncryptedLmdb, kMemory };
+
+class IndexRules : public ::testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    if (GetParam()) {
-      index = must(create_lmdb_index(dir / "data.mdb", 1 * kMiB));
+    if (GetParam() == Kind::kEncryptedLmdb) cipher = testing::cipher_of('k');
+    if (GetParam() != Kind::kMemory) {
+      index = must(create_lmdb_index(dir / "data.mdb", 1 * kMiB, cipher));
     } else {
       index = std::make_unique<testing::MemoryIndex>(state);
     }
@@ -45,8 +48,8 @@ class IndexRules : public ::testing::TestWithParam<bool> {
   void reopen() {
     must(index->close());
     index.reset();
-    if (GetParam()) {
-      index = must(open_lmdb_index(dir / "data.mdb", 1 * kMiB));
+    if (GetParam() != Kind::kMemory) {
+      index = must(open_lmdb_index(dir / "data.mdb", 1 * kMiB, cipher));
     } else {
       index = std::make_unique<testing::MemoryIndex>(state);
     }
@@ -54,6 +57,7 @@ class IndexRules : public ::testing::TestWithParam<bool> {
 
   testing::TempDir dir;
   std::shared_ptr<testing::MemoryIndexState> state = std::make_shared<testing::MemoryIndexState>();
+  std::shared_ptr<const StoreCipher> cipher;
   std::unique_ptr<Index> index;
 };
 
@@ -117,8 +121,13 @@ TEST_P(IndexRules, ListsEntriesInOrderPieceByPiece) {
   EXPECT_TRUE(std::ranges::is_sorted(ids));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, IndexRules, ::testing::Bool(),
-                         [](const auto& with) { return with.param ? "Lmdb" : "Memory"; });
+INSTANTIATE_TEST_SUITE_P(All, IndexRules,
+                         ::testing::Values(Kind::kLmdb, Kind::kEncryptedLmdb, Kind::kMemory),
+                         [](const auto& with) {
+                           return with.param == Kind::kLmdb            ? "Lmdb"
+                                  : with.param == Kind::kEncryptedLmdb ? "EncryptedLmdb"
+                                                                       : "Memory";
+                         });
 
 class LmdbIndex : public ::testing::Test {
  protected:
@@ -153,6 +162,16 @@ TEST_F(LmdbIndex, IsDamagedWhenItIsMissing) {
   ASSERT_FALSE(index);
   EXPECT_EQ(index.error().code, Errc::kIndexDamaged);
   EXPECT_NE(::access(path.c_str(), F_OK), 0) << "opening made a new one";
+}
+
+TEST_F(LmdbIndex, IsAskedForItsKeyAndOnlyWhenItHasOne) {
+  const auto cipher = testing::cipher_of('k');
+  must(must(create_lmdb_index(path, 1 * kMiB, cipher))->close());
+  EXPECT_EQ(open_lmdb_index(path, 1 * kMiB).error().code, Errc::kKeyMissing);
+  must(must(open_lmdb_index(path, 1 * kMiB, cipher))->close());
+  const std::string plain = dir / "plain.mdb";
+  must(must(create_lmdb_index(plain, 1 * kMiB))->close());
+  EXPECT_EQ(open_lmdb_index(plain, 1 * kMiB, cipher).error().code, Errc::kBadRequest);
 }
 
 TEST_F(LmdbIndex, RefusesToCreateOverAnother) {

@@ -70,6 +70,33 @@ Bytes example_group() {
   return builder.take().plain;
 }
 
+// An open pack of an encrypted store.
+Bytes example_encrypted_pack(const FrameCipher& frames) {
+  const Bytes plain = "hello, amberfs\n";
+  const FrameHeader header{.plain_size = static_cast<std::uint32_t>(plain.size()),
+                           .id = frames.id_of(plain)};
+  const StoredFrame frame = frames.store_with("ABCDEFGHIJKLMNOPQRSTUVWX", kPack, header, plain);
+  return encode_pack_header({.id = kPack,
+                             .version = kPackVersionEncrypted,
+                             .flags = kPackEncryptedFlag,
+                             .created_ns = 1'795'168'800'000'000'000}) +
+         frame.raw_header + Bytes(frame.stored());
+}
+
+TEST(PackGolden, DocumentShowsTheEncryptedPackThatIsWritten) {
+  const FrameCipher frames(testing::cipher_of('\5'));
+  const Bytes written = example_encrypted_pack(frames);
+  const Bytes read = documented("pack.md", "```hex encrypted");
+  EXPECT_EQ(read, written) << hex_dump(written);
+  ASSERT_TRUE(frames.check_pack(must(decode_pack_header(read))));
+  const ByteView frame = ByteView(read).substr(kPackHeaderSize);
+  const FrameHeader seen = must(decode_frame_header(frame));
+  must(check_frame(kPack, frame, frame.substr(kFrameHeaderSize)));
+  const OpenedFrame opened = must(frames.open(kPack, seen, frame.substr(kFrameHeaderSize)));
+  EXPECT_EQ(opened.header.type, FrameType::kData);
+  EXPECT_EQ(must(opened.decode()), "hello, amberfs\n");
+}
+
 TEST(PackGolden, DocumentShowsTheGroupThatIsWritten) {
   EXPECT_EQ(documented("pack.md", "```hex group"), example_group()) << hex_dump(example_group());
   EXPECT_EQ(must(decode_group(documented("pack.md", "```hex group"))).size(), 2U);
@@ -104,6 +131,10 @@ TEST(IndexGolden, DocumentShowsWhatIsWritten) {
   const Bytes location = encode_location(
       {.pack = 3, .offset = 64, .stored_size = 15, .plain_size = 15, .kind = BlockKind::kData});
   EXPECT_EQ(documented("index.md", "```hex blocks"), location) << hex_dump(location);
+  const auto cipher = testing::cipher_of('\5');
+  const Bytes sealed =
+      IndexValues(cipher).seal("blocks", cipher->id_of("hello, amberfs\n").view(), location);
+  EXPECT_EQ(documented("index.md", "```hex encrypted"), sealed) << hex_dump(sealed);
   const Bytes grouped = encode_location({.pack = 4,
                                          .offset = 64,
                                          .stored_size = 90,

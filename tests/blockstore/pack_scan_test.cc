@@ -138,7 +138,8 @@ TEST_F(PackScan, ContinuedPackListsEarlierFramesWhenSealed) {
   std::vector<FrameSpot> spots{append("a"), append("bb")};
   const std::uint64_t published = writer->length();
   append("never published");
-  writer = must(PackWriter::resume(*io, dir / "packs", PackId(writer->id()), published));
+  writer = must(PackWriter::resume(*io, dir / "packs", PackId(writer->id()), published,
+                                   FrameCipher(nullptr)));
   spots.push_back(append("ccc"));
   must(writer->seal());
   auto file = must(io->open(writer->path(), OpenMode::kRead));
@@ -147,7 +148,8 @@ TEST_F(PackScan, ContinuedPackListsEarlierFramesWhenSealed) {
 
 TEST_F(PackScan, ResumeRefusesAPackThatLostBytes) {
   append("a");
-  auto resumed = PackWriter::resume(*io, dir / "packs", writer->id(), writer->length() + 1);
+  auto resumed = PackWriter::resume(*io, dir / "packs", writer->id(), writer->length() + 1,
+                                    FrameCipher(nullptr));
   ASSERT_FALSE(resumed);
   EXPECT_EQ(resumed.error().code, Errc::kCorrupt);
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of the block store share: a store in a fresh directory, blocks made from numbers,
-// and access to the bytes of its packs.
+// What the tests of the block store share: a store in a fresh directory, plain or encrypted, blocks
+// made from numbers, and access to the bytes of its packs.
 #pragma once
 
 #include "blockstore/block_store.h"
+#include "blockstore/frame_cipher.h"
 #include "blockstore/pack_files.h"
 #include "tests/support/temp_dir.h"
 
@@ -43,14 +44,36 @@ inline void must(const Status& status) {
   ASSERT_TRUE(status) << status.error().to_string();
 }
 
-class StoreFixture : public ::testing::Test {
+// What a store is from init on. Every rule of the block store holds for both.
+enum class Form { kPlain, kEncrypted };
+
+inline std::shared_ptr<const StoreCipher> cipher_of(char key) {
+  return must(StoreCipher::make(must(SecretBytes::copy_of(Bytes(kKeySize, key)))));
+}
+inline std::shared_ptr<const StoreCipher> cipher_of(Form form) {
+  return form == Form::kEncrypted ? cipher_of('k') : nullptr;
+}
+
+// INSTANTIATE_TEST_SUITE_P(Forms, Suite, testing::both_forms(), testing::form_name);
+inline auto both_forms() {
+  return ::testing::Values(Form::kPlain, Form::kEncrypted);
+}
+inline std::string form_name(const ::testing::TestParamInfo<Form>& with) {
+  return with.param == Form::kEncrypted ? "Encrypted" : "Plain";
+}
+
+class StoreFixture : public ::testing::TestWithParam<Form> {
  protected:
   void SetUp() override {
+    options.cipher = cipher_of(GetParam());
     options.index_map_size_bytes = 64 * kMiB;
     must(BlockStore::create(*io, dir.path(), options));
     open();
   }
   void open() { store = must(BlockStore::open(*io, dir.path(), options)); }
+  [[nodiscard]] bool encrypted() const { return options.cipher != nullptr; }
+  [[nodiscard]] FrameCipher frames() const { return FrameCipher(options.cipher); }
+  [[nodiscard]] BlockId id_of(ByteView bytes) const { return frames().id_of(bytes); }
   void close() {
     if (store) must(store->close());
     store.reset();

@@ -30,7 +30,7 @@ class Checker final : public FrameVisitor {
   Status on_frame(const FrameSpot& spot, ByteView stored) override {
     require(spot.offset == end && stored.size() == spot.header.stored_size);
     end += frame_size(spot.header);
-    if (auto plain = read_block(file_, id_, spot)) {
+    if (auto plain = read_block(file_, id_, spot, FrameCipher(nullptr))) {
       require(plain->size() == spot.header.plain_size);
       (void)decode_head(*plain);
       if (auto members = decode_group(*plain)) check_members(*members, plain->size());
