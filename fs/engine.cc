@@ -116,6 +116,7 @@ Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store,
   TRY_ASSIGN(Config config, read_config(io, store));
   TRY(check_cipher(config, cipher != nullptr, store));
   config.blocks.cipher = cipher;
+  if (cipher) config.chunker.gear = keyed_gear(cipher->chunker_key());
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
   TRY_ASSIGN(const DiskSpace disk, io.disk_space(store));
   fit_to_disk(config, disk.total_bytes);

@@ -17,7 +17,12 @@ namespace {
 using testing::log_text;
 using testing::random_text;
 
-constexpr ChunkerOptions kSmall{.size_min = 1024, .size_average = 4096, .size_max = 16384};
+const ChunkerOptions kSmall{
+    .size_min = 1024, .size_average = 4096, .size_max = 16384, .gear = nullptr};
+const ChunkerOptions kSmallKeyed{.size_min = 1024,
+                                 .size_average = 4096,
+                                 .size_max = 16384,
+                                 .gear = keyed_gear(testing::cipher_of('k')->chunker_key())};
 
 // Offsets behind each chunk, the last one without a cut left out.
 std::vector<std::size_t> cuts_of(ByteView bytes, const ChunkerOptions& options = kSmall) {
@@ -41,6 +46,23 @@ TEST(Chunker, HonoursMinimumAndMaximum) {
     }
     EXPECT_LT(bytes.size() - before, kSmall.size_max);
   }
+}
+
+TEST(Chunker, CutsElsewhereWithAKeyAndAsWell) {
+  const Bytes text = log_text(3, 4'000'000);
+  const auto keyed = cuts_of(text, kSmallKeyed);
+  EXPECT_EQ(keyed, cuts_of(text, kSmallKeyed));
+  std::vector<std::size_t> common;
+  std::ranges::set_intersection(keyed, cuts_of(text), std::back_inserter(common));
+  EXPECT_LT(common.size() * 20, keyed.size());
+  const double average = static_cast<double>(text.size()) / static_cast<double>(keyed.size());
+  EXPECT_GT(average, 0.7 * kSmall.size_average);
+  EXPECT_LT(average, 1.7 * kSmall.size_average);
+  // Never another table of the same key, or the whole store would be cut anew.
+  // (As another implementation draws it: Python's hmac.)
+  const BlockId drawn{
+      sha256({reinterpret_cast<const char*>(kSmallKeyed.gear->data()), sizeof(GearTable)})};
+  EXPECT_EQ(drawn.to_hex(), "d9a397f990f4b9b1e16ca0753c9fa72cb995ea379a29770cd4b45a903972e18b");
 }
 
 TEST(Chunker, CutsUniformBytesAtTheMaximum) {
