@@ -131,6 +131,7 @@ Bytes Sealer::seal(std::span<const ByteView> associated, std::span<const ByteVie
 
 Bytes Sealer::seal_with(ByteView nonce, std::span<const ByteView> associated,
                         std::span<const ByteView> plain) const {
+  require(nonce.size() == kNonceSize);
   std::size_t plain_size = 0;
   for (const ByteView part : plain) plain_size += part.size();
   Bytes sealed(plain_size + kOverhead, '\0');

@@ -17,8 +17,7 @@ namespace {
 using testing::log_text;
 using testing::random_text;
 
-const ChunkerOptions kSmall{
-    .size_min = 1024, .size_average = 4096, .size_max = 16384, .gear = nullptr};
+const ChunkerOptions kSmall{.size_min = 1024, .size_average = 4096, .size_max = 16384};
 const ChunkerOptions kSmallKeyed{.size_min = 1024,
                                  .size_average = 4096,
                                  .size_max = 16384,
