@@ -127,14 +127,6 @@ class BlockStore : public Blocks {
   // fail the next publish(). Blocks that are still pending stay, and are published with the next.
   // Nothing to do for a store whose put() cannot lose what it accepted.
   virtual void abandon() {}
-  // Reads [offset, offset + size) of a block's plaintext into `target` without copying the rest.
-  // kCorrupt when the block is shorter.
-  [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,
-                                    std::size_t size) = 0;
-  // True when a read of it needs no decoding. By the next moment that may have changed.
-  [[nodiscard]] virtual bool is_cached(const BlockId&) { return false; }
-  // Hint: these blocks will be read soon (decoded in the background, bounded).
-  virtual void prefetch(std::span<const BlockId> ids) = 0;
   // Every frame of every pack against its checksum, index against packs both ways. Damage found is
   // returned; an Error means that verify itself could not go on.
   [[nodiscard]] virtual Result<std::vector<Damage>> verify(const VerifyOptions& options) = 0;

@@ -6,11 +6,12 @@
 // Threads:    every method from any thread.
 #pragma once
 
-#include <memory>
-
 #include "blockstore/base/bytes.h"
 #include "blockstore/base/result.h"
 #include "blockstore/block_id.h"
+
+#include <memory>
+#include <span>
 
 namespace amberfs {
 
@@ -32,6 +33,15 @@ class Blocks {
   // kBlockMissing when there is no such block, kCorrupt when its frame is damaged.
   [[nodiscard]] virtual Result<BlockData> get(const BlockId& id) = 0;
   [[nodiscard]] virtual Result<bool> contains(const BlockId& id) = 0;
+
+  // Reads [offset, offset + size) of a block's plaintext into `target`, if possible without copying
+  // the rest. kCorrupt when the block is shorter.
+  [[nodiscard]] virtual Status read(const BlockId& id, std::uint64_t offset, char* target,
+                                    std::size_t size);
+  // True when a read of it needs no decoding. By the next moment that may have changed.
+  [[nodiscard]] virtual bool is_cached(const BlockId&) { return false; }
+  // Hint: these blocks will be read soon (decoded in the background, bounded).
+  virtual void prefetch(std::span<const BlockId>) {}
 };
 
 }  // namespace amberfs

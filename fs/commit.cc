@@ -103,26 +103,24 @@ std::optional<Manifest> Engine::newest_manifest() {
 
 Result<SnapshotResult> Engine::snapshot_locked(const SnapshotRequest& request) {
   if (live_->dirty()) TRY(commit_locked());
+  TRY(settle_documents());
+  TRY(add_begin_note());
   Head next = head();
   const std::optional<Manifest> previous = newest_manifest();
-  if (request.skip_if_unchanged && previous && next.root == next.snapshot_root) {
+  // What the head says of the newest snapshot was published before that was there.
+  if (request.skip_if_unchanged && previous && next.root == previous->root) {
     return SnapshotResult{*previous, false};
   }
 
   Manifest manifest;
   manifest.sequence = next.next_snapshot;
-  manifest.time_ns = now_ns();
+  manifest.time_ns = next_document_time();
   manifest.root = next.root;
+  manifest.keyed_ids = config_.blocks.cipher != nullptr;
   manifest.name = request.name;
   manifest.reason = request.reason;
   manifest.kind = request.kind;
-  if (previous) {
-    manifest.previous_id = previous->id;
-    // Times name snapshots, so they strictly increase even when the clock does not.
-    constexpr std::int64_t kMillisecond = 1'000'000;
-    manifest.time_ns =
-        std::max(manifest.time_ns, (previous->time_ns / kMillisecond + 1) * kMillisecond);
-  }
+  if (previous) manifest.previous_id = previous->id;
   TRY_ASSIGN(BlockStoreStats stats, blocks_->stats());
   manifest.totals = next.totals;
   manifest.changed_bytes = next.changed_bytes;
@@ -137,9 +135,9 @@ Result<SnapshotResult> Engine::snapshot_locked(const SnapshotRequest& request) {
   next.changed_bytes = 0;
   next.pack_bytes_at_snapshot = stats.pack_bytes;
   TRY(publish_head_only(next));
-  Status added = catalog_->add(manifest);
+  Status added = add_manifest(manifest);
   if (!added && added.error().code == Errc::kNoSpace && space_->spend()) {
-    added = catalog_->add(manifest);
+    added = add_manifest(manifest);
   }
   TRY(std::move(added));
   return SnapshotResult{std::move(manifest), true};

@@ -94,6 +94,7 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   TRY_ASSIGN(FileLock lock, FileLock::acquire(store + "/lock"));
   TRY(io.make_directory(store + "/journal"));
   TRY(io.make_directory(store + "/snapshots"));
+  TRY(io.make_directory(store + "/notes"));
   // Before the first byte that needs them.
   if (keys) TRY(write_key_slots(io, store, keys->slots));
   TRY(BlockStore::create(io, store, config.blocks));
@@ -105,6 +106,7 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
   head.commit_time_ns = now_ns();
   TRY(blocks->publish(encode_store_head(head)));
   TRY(blocks->close());
+  TRY(Chain::create(io, store, config.blocks.cipher));
   // Last: a directory without config.toml is no store, so a half-made one is never taken for one.
   TRY(io.replace_file(config_path, config_text));
   // Its own name must last as well.
@@ -147,6 +149,7 @@ Status Engine::recover() {
     head_ = head;
   }
   TRY_ASSIGN(catalog_, Catalog::open(io_, store_ + "/snapshots"));
+  TRY(open_chain());
   live_ = std::make_unique<LiveMap>(*blocks_, head.root, head.totals, head.next_ino);
   JournalOptions journal_options = config_.journal;
   journal_options.make_room = [this] { return space_->spend(); };

@@ -22,6 +22,9 @@
 #include "fs/mount_hooks.h"
 #include "fs/space.h"
 #include "snapshot/catalog.h"
+#include "snapshot/chain.h"
+#include "snapshot/chain_check.h"
+#include "snapshot/notes.h"
 
 #include <atomic>
 #include <thread>
@@ -44,6 +47,11 @@ struct SnapshotResult {
 struct RollbackResult {
   Manifest before;  // the snapshot that keeps what was live
   Manifest target;
+};
+
+struct ForgetResult {
+  Note tombstone;
+  std::vector<Manifest> forgotten;
 };
 
 // What a command may ask of a View that is no longer or not yet the live one.
@@ -100,6 +108,16 @@ class Engine {
   // The live tree becomes that of `target`; the state before is kept as a snapshot first.
   // kFilesOpen while programs hold files open, unless `force`.
   [[nodiscard]] Result<RollbackResult> rollback(const Manifest& target, bool force);
+  // The snapshots are given up: a tombstone is durable before the first manifest goes, so what a
+  // crash leaves is finished when the store is opened next. gc gives their space back.
+  [[nodiscard]] Result<ForgetResult> forget(const std::vector<Manifest>& targets,
+                                            const std::string& reason);
+  // Begins the sealed chain in a store that was made without one; kBadRequest when it has one.
+  [[nodiscard]] Result<PublicKey> begin_chain();
+  // The documents of the store as they are on disk, none being written meanwhile.
+  [[nodiscard]] Result<ChainEvidence> chain_evidence();
+  // STORE/chain anew, from links that were proved.
+  [[nodiscard]] Status replace_chain(const PublicKey& first_key, std::span<const Link> links);
   // Gives back what nothing names any more, and lays what stays side by side: see fs/collect.h.
   [[nodiscard]] Result<CompactReport> collect(const CollectOptions& options);
   // Collections that run end soon, with what is done; there will be no more. Who runs one by a
@@ -121,6 +139,7 @@ class Engine {
   [[nodiscard]] BlockStore& blocks() { return *blocks_; }
   [[nodiscard]] Journal& journal() { return *journal_; }
   [[nodiscard]] Catalog& catalog() { return *catalog_; }
+  [[nodiscard]] Chain& chain() { return *chain_; }
   [[nodiscard]] Io& io() { return io_; }
   [[nodiscard]] Space& space() { return *space_; }
   [[nodiscard]] DataReader& data() { return filesystem_->data(); }
@@ -151,6 +170,15 @@ class Engine {
   [[nodiscard]] Result<SnapshotResult> snapshot_locked(const SnapshotRequest& request)
       REQUIRES(commit_mu_);
   [[nodiscard]] std::optional<Manifest> newest_manifest();
+  // How documents get their place in the chain: fs/engine_chain.cc.
+  [[nodiscard]] Status open_chain();
+  [[nodiscard]] Status settle_documents() REQUIRES(commit_mu_);
+  [[nodiscard]] Status add_manifest(Manifest& manifest) REQUIRES(commit_mu_);
+  [[nodiscard]] Status add_note(Note& note) REQUIRES(commit_mu_);
+  [[nodiscard]] Status add_begin_note() REQUIRES(commit_mu_);
+  [[nodiscard]] std::int64_t next_document_time();
+  [[nodiscard]] LinkMaker link_maker();
+  [[nodiscard]] Status finish_forgetting() REQUIRES(commit_mu_);
   [[nodiscard]] Status publish_head(const Head& head) REQUIRES(commit_mu_);
   // Of a head that names no block put since the last one.
   [[nodiscard]] Status publish_head_only(const Head& head) REQUIRES(commit_mu_);
@@ -179,6 +207,8 @@ class Engine {
   std::unique_ptr<LiveMap> live_;
   std::unique_ptr<FileSystem> filesystem_;
   std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<Notes> notes_;
+  std::unique_ptr<Chain> chain_;
   AppliedRequests applied_requests_;
   std::atomic<MountHooks*> hooks_{nullptr};
 

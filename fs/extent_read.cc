@@ -10,7 +10,7 @@ namespace {
 // More blocks than one: the first that is not decoded yet is decoded by who reads, and those behind
 // it meanwhile. Not that one: a read that begins inside a block finds it decoded by the read
 // before, is at the next one at once, and would decode it beside the thread that does so ahead.
-void prefetch_rest(BlockStore& blocks, const std::vector<View::FileExtent>& extents) {
+void prefetch_rest(Blocks& blocks, const std::vector<View::FileExtent>& extents) {
   std::vector<BlockId> ids;
   bool first = true;
   for (std::size_t i = 0; i < extents.size(); ++i) {

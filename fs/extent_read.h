@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // DataReader: file bytes through a View: extents → journal bytes or blocks; holes read as zeros.
-// Flow:    view extents(range) → journal read | block_store read.
+// Flow:    view extents(range) → journal read | blocks read. A proof is read by it, too (proof.h).
 // Threads: any.
-// Owns:    nothing; borrows the block store and (for live views) the journal.
+// Owns:    nothing; borrows the blocks and (for live views) the journal.
 // Errors:  kCorrupt or kBlockMissing for exactly the bytes concerned.
 #pragma once
 
-#include "blockstore/block_store.h"
+#include "blockstore/blocks.h"
 #include "fs/journal.h"
 #include "fs/view.h"
 
@@ -26,7 +26,7 @@ namespace amberfs {
 
 class DataReader {
  public:
-  DataReader(BlockStore& blocks, Journal* journal) : blocks_(blocks), journal_(journal) {}
+  DataReader(Blocks& blocks, Journal* journal) : blocks_(blocks), journal_(journal) {}
 
   // Where the bytes of a range are.
   struct Plan {
@@ -50,7 +50,7 @@ class DataReader {
                                    std::size_t size) const;
 
  private:
-  BlockStore& blocks_;
+  Blocks& blocks_;
   Journal* journal_;
 };
 

@@ -16,6 +16,7 @@
 //             extent_edit.{h,cc} inode_edit.{h,cc} op_xattr.cc acl.{h,cc} orphans.cc
 #pragma once
 
+#include "blockstore/block_store.h"
 #include "fs/extent_read.h"
 #include "fs/live_map.h"
 #include "fs/space.h"

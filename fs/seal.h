@@ -12,6 +12,7 @@
 // Errors:  those of journal, blocks and tree; nothing is changed but blocks that nobody refers to.
 #pragma once
 
+#include "blockstore/block_store.h"
 #include "blockstore/chunker.h"
 #include "fs/extent_read.h"
 #include "fs/live_map.h"

@@ -55,5 +55,11 @@ struct Command {
 [[nodiscard]] std::span<const Command> file_commands();      // service_files.cc
 [[nodiscard]] std::span<const Command> change_commands();    // service_changes.cc
 [[nodiscard]] std::span<const Command> health_commands();    // service_health.cc
+[[nodiscard]] std::span<const Command> chain_commands();     // service_chain.cc
+
+// Of the sealed chain (service_chain.cc): what status says; what verify adds to its reply, given
+// [key] and [head] of its request.
+[[nodiscard]] Json chain_status(Engine& engine);
+[[nodiscard]] Status add_chain_verification(const Call& call, Json& reply);
 
 }  // namespace amberfs

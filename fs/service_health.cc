@@ -76,6 +76,7 @@ Json problems(Engine& engine, const DiskState& disk) {
   if (!disk.reason.empty()) list.push_back(disk.reason);
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
+  if (std::string chain = engine.chain().problem(); !chain.empty()) list.push_back(chain);
   if (const MountHooks* hooks = engine.hooks()) {
     const pid_t keeper = hooks->supervision().keeper_pid;
     if (keeper != 0 && ::getppid() != keeper) {
@@ -144,6 +145,7 @@ Result<Reply> run_status(const Call& call) {
                      {"last", format_time(head.commit_time_ns)},
                      {"root", head.root.to_hex()}};
   json["disk"] = to_json(disk);
+  json["chain"] = chain_status(engine);
   json["memory_bytes"] = resident_bytes();
   json["problems"] = problems(engine, disk);
   return make_reply(json);
@@ -165,13 +167,15 @@ Result<Reply> run_verify(const Call& call) {
                       {"size", finding.size},
                       {"what", finding.what}});
   }
-  return make_reply({{"ok", report.ok()},
-                     {"full", full},
-                     {"snapshots", report.snapshots},
-                     {"nodes", report.nodes},
-                     {"extents", report.blocks},
-                     {"damage_count", report.finding_count},
-                     {"damage", std::move(damage)}});
+  Json reply{{"ok", report.ok()},
+             {"full", full},
+             {"snapshots", report.snapshots},
+             {"nodes", report.nodes},
+             {"extents", report.blocks},
+             {"damage_count", report.finding_count},
+             {"damage", std::move(damage)}};
+  TRY(add_chain_verification(call, reply));
+  return make_reply(reply);
 }
 
 Result<Reply> run_gc(const Call& call) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <ranges>
 
 namespace amberfs {
 namespace {
@@ -180,18 +181,21 @@ Status Catalog::check_writable(const Manifest& manifest) {
   return fail(Errc::kBadRequest, 0, "add a snapshot: its file name could not be read back", name);
 }
 
-Status Catalog::add(Manifest& manifest) {
+Status Catalog::add(Manifest& manifest, const LinkMaker& make_link) {
   if (!manifest.name.empty()) TRY(check_name(manifest.name));
   MutexLock lock(mu_);
   TRY(check_free(manifest));
-  const std::string text = encode_manifest(manifest);
   // What could not be read back must not be promised.
-  auto back = decode_manifest(text);
+  auto back = decode_manifest(encode_manifest(manifest));
   if (!back) return fail(Errc::kBadRequest, 0, "add a snapshot: " + back.error().tried);
   manifest = *std::move(back);
   TRY(check_writable(manifest));
-  if (text.size() > kManifestSizeMax) {
+  constexpr std::uint64_t kRoomForLink = 4 * kKiB;
+  if (encode_manifest(manifest).size() > kManifestSizeMax - kRoomForLink) {
     return fail(Errc::kBadRequest, 0, "add a snapshot: its reason is too long");
+  }
+  if (make_link) {
+    TRY_ASSIGN(manifest.link, make_link(link_subject(manifest)));
   }
   auto entry = std::make_shared<Entry>();
   entry->sequence = manifest.sequence;
@@ -199,9 +203,50 @@ Status Catalog::add(Manifest& manifest) {
   entry->id_prefix = manifest.id.substr(0, kIdDigits);
   entry->path = directory_ + "/" + file_name(manifest);
   entry->manifest = manifest;
-  TRY(io_.replace_file(entry->path, text));
+  unsettled_ = entry;
+  TRY(io_.replace_file(entry->path, encode_manifest(manifest)));
+  unsettled_.reset();
   entries_[entry->sequence] = std::move(entry);
   return ok();
+}
+
+Result<bool> Catalog::settle() {
+  MutexLock lock(mu_);
+  if (!unsettled_) return false;
+  TRY(io_.sync_directory(directory_));
+  TRY_ASSIGN(const bool there, io_.exists(unsettled_->path));
+  if (there) entries_[unsettled_->sequence] = unsettled_;
+  unsettled_.reset();
+  return there;
+}
+
+Status Catalog::remove(std::uint64_t sequence) {
+  MutexLock lock(mu_);
+  const auto it = entries_.find(sequence);
+  if (it == entries_.end()) return ok();
+  // Unlinked by an attempt before, of which only the directory's sync failed: goes on there.
+  TRY_ASSIGN(const bool there, io_.exists(it->second->path));
+  if (there) TRY(io_.unlink(it->second->path));
+  TRY(io_.sync_directory(directory_));
+  entries_.erase(it);
+  return ok();
+}
+
+bool Catalog::contains(std::uint64_t sequence) {
+  MutexLock lock(mu_);
+  return entries_.contains(sequence);
+}
+
+std::vector<Link> Catalog::links_above(std::uint64_t number) {
+  MutexLock lock(mu_);
+  std::vector<Link> links;
+  for (const auto& [sequence, entry] : entries_ | std::views::reverse) {
+    if (!load(*entry)) continue;
+    // Without a link it was taken when the chain could not go on: none before it is missing.
+    if (!entry->manifest->link || entry->manifest->link->number <= number) break;
+    links.push_back(*entry->manifest->link);
+  }
+  return links;
 }
 
 Result<std::vector<Manifest>> Catalog::list() {

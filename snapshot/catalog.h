@@ -28,8 +28,19 @@ class Catalog {
 
   // Writes the manifest; fills in its id, and gives its texts the form they have on disk (valid
   // UTF-8). The name must be free and valid, the sequence never used before. After an error the
-  // snapshot may still be there when the catalog is opened again (as after any failed sync).
-  [[nodiscard]] Status add(Manifest& manifest);
+  // snapshot may still be there when the catalog is opened again, or settled.
+  // With `make_link` it is sealed: the link is made last before it is written.
+  [[nodiscard]] Status add(Manifest& manifest, const LinkMaker& make_link = {});
+  // True: the snapshot whose add() failed last is there after all, and is known from now on.
+  // Nothing to do after others.
+  [[nodiscard]] Result<bool> settle();
+  // Forgets a snapshot: its manifest's name is gone for good when it returns. No error when there
+  // is none of that sequence.
+  [[nodiscard]] Status remove(std::uint64_t sequence);
+  [[nodiscard]] bool contains(std::uint64_t sequence);
+  // Links in manifests that can be read, from the newest down to the first whose number is not
+  // above `number`.
+  [[nodiscard]] std::vector<Link> links_above(std::uint64_t number);
   // In order of sequence. A manifest that cannot be read is an error naming its file.
   [[nodiscard]] Result<std::vector<Manifest>> list();
   // Damaged manifests apart from the good ones: what list() would refuse over, and files that claim
@@ -76,6 +87,7 @@ class Catalog {
   std::map<std::uint64_t, std::shared_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by sequence
   // Files that claim the sequence of an entry: kept off, as it is a view's number in node ids.
   std::vector<std::string> doubles_ GUARDED_BY(mu_);
+  std::shared_ptr<Entry> unsettled_ GUARDED_BY(mu_);  // add() failed in the midst of writing it
 };
 
 }  // namespace amberfs

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Manifest: what makes a commit a snapshot: a small JSON file that names the root and says when,
 // why and what it holds. Immutable once written.
-// Format:  docs/FORMAT.md#manifest. `checksum` is SHA-256 over the canonical JSON without it; room
-//          is kept for "previous" and "signature" of the sealed chain.
+// Format:  docs/format/manifest.md. `checksum` is SHA-256 over the canonical JSON without it.
 // Threads: a value type.
 // Errors:  kCorrupt for text that is no manifest or fails its checksum, kNewerFormat.
 #pragma once
 
 #include "blockstore/base/result.h"
 #include "blockstore/block_id.h"
+#include "snapshot/link.h"
 
 #include <optional>
 #include <string>
@@ -22,7 +22,11 @@ struct TreeTotals {
 };
 
 struct Manifest {
-  std::string id;              // 64 hex digits: SHA-256 of the canonical JSON without id, checksum
+  static constexpr std::uint64_t kFormat = 2;          // of those written now
+  static constexpr std::uint64_t kFormatWithLink = 2;  // those before know no link
+
+  std::string id;  // 64 hex digits: SHA-256 of the canonical JSON without id, link, checksum
+  std::uint64_t format = kFormat;
   std::uint64_t sequence = 0;  // 1, 2, 3 … never reused; the view number in node ids
   std::int64_t time_ns = 0;    // since 1970, UTC; strictly increasing with sequence
   BlockId root;
@@ -34,9 +38,12 @@ struct Manifest {
   std::uint64_t changed_bytes = 0;  // bytes of new file data since the snapshot before
   std::uint64_t stored_bytes = 0;   // what packs grew by since the snapshot before
   std::uint64_t journal_seq = 0;    // every batch up to this one is in the root
+  bool keyed_ids = false;           // of blocks: the store is encrypted (StoreCipher::id_of)
+  std::optional<Link> link;         // its place in the sealed chain; none: unsigned
 };
 
 [[nodiscard]] std::string encode_manifest(Manifest& manifest);  // fills in id
+[[nodiscard]] LinkSubject link_subject(const Manifest& manifest);
 [[nodiscard]] Result<Manifest> decode_manifest(ByteView json);
 
 // 2026-11-20T10:33:05.123Z, always UTC and milliseconds.

@@ -50,6 +50,14 @@ Status print_status(const Json& status) {
       {"disk", fmt::format("{}: {} available, {} for new data; reserve {}", disk.value("state", ""),
                            size_of(disk, "available_bytes"), size_of(disk, "headroom_bytes"),
                            size_of(disk, "reserve_bytes"))});
+  const Json& chain = status["chain"];
+  if (chain.value("sealed", false)) {
+    const Json& head = chain["head"];
+    rows.push_back({"chain", fmt::format("{} links, head {}", chain.value("links", 0ULL),
+                                         head.is_string() ? head.get<std::string>() : "none")});
+  } else {
+    rows.push_back({"chain", "none: snapshots are not signed"});
+  }
   rows.push_back({"memory", size_of(status, "memory_bytes")});
   if (status["problems"].empty()) rows.push_back({"health", "good"});
   for (const Json& problem : status["problems"]) {
@@ -77,8 +85,27 @@ Status print_damage(const Json& damage) {
   return ok();
 }
 
-Result<int> run_verify(const std::string& target, bool full, const Context& context) {
-  TRY_ASSIGN(auto answer, ask(target, {{"command", "verify"}, {"full", full}}));
+Status print_chain(const Json& chain) {
+  if (!chain.value("sealed", false)) {
+    return print("The store has no chain of signed snapshots; amberfs seal begins one.\n");
+  }
+  const bool proved = chain.value("key_given", false);
+  const Json& head = chain["head"];
+  TRY(print(fmt::format(
+      "Chain: {} links, head {}, {} forgotten with a tombstone, {} older than the chain\n",
+      chain.value("links", 0ULL), head.is_string() ? head.get<std::string>() : "none",
+      chain.value("forgotten", 0ULL), chain.value("unsealed", 0ULL))));
+  return print(proved ? "Note the head down elsewhere: verify --head finds a store that was rolled "
+                        "back behind it.\n"
+                      : "Checked with the store's own key, which proves nothing against who can "
+                        "write the store: give --key.\n");
+}
+
+Result<int> run_verify(const std::string& target, bool full, const std::string& key_or_file,
+                       const std::string& head, const Context& context) {
+  TRY_ASSIGN(const std::string key, read_key(key_or_file));
+  TRY_ASSIGN(auto answer,
+             ask(target, {{"command", "verify"}, {"full", full}, {"key", key}, {"head", head}}));
   const bool good = answer.json.value("ok", false);
   if (context.json) {
     TRY(print(answer.json.dump() + "\n"));
@@ -90,6 +117,7 @@ Result<int> run_verify(const std::string& target, bool full, const Context& cont
   } else {
     TRY(print_damage(answer.json["damage"]));
   }
+  if (!context.json) TRY(print_chain(answer.json["chain"]));
   return good ? kDone : kNo;
 }
 
@@ -158,11 +186,20 @@ void add_verify(CLI::App& app, Context& context) {
   auto full = std::make_shared<bool>(false);
   command->add_option("TARGET", *target, "a store or a mounted directory")->required();
   command->add_flag("--full", *full, "also decode every block and compare it with its id");
+  auto key = std::make_shared<std::string>();
+  auto head = std::make_shared<std::string>();
+  command->add_option("--key", *key,
+                      "the verification key that init printed (amberfs-key:…), or a file with it: "
+                      "proves that no snapshot was removed, altered or forged");
+  command->add_option("--head", *head,
+                      "a head of the chain noted down before (SEQUENCE:HASH): it must be in it");
   command->footer(
-      "Names each damaged file, snapshot and byte range; exit status 1 when there is one.");
+      "Names each damaged file, snapshot and byte range; exit status 1 when there is one.\n"
+      "  amberfs verify /var/log --full --key logs.pub --head "
+      "4711:9f86d081884c7d659a2feaa0c55ad015");
   add_json_flag(*command, context);
   set_run(*command, context,
-          [target, full, &context] { return run_verify(*target, *full, context); });
+          [=, &context] { return run_verify(*target, *full, *key, *head, context); });
 }
 
 void add_gc(CLI::App& app, Context& context) {

@@ -64,13 +64,17 @@ Result<int> run(const Options& options, const Context& context) {
   const auto io = make_posix_io();
   TRY_ASSIGN(std::optional<NewKeys> keys, make_keys(options, store_id));
   TRY(Engine::create(*io, store, *text, kSpareSegments, std::move(keys)));
+  TRY_ASSIGN(const Bytes key_text,
+             io->read_file(store + "/" + std::string(kPublicKeyFileName), 4 * kKiB));
+  const std::string key = key_text.substr(0, key_text.find('\n'));
   if (context.json) {
-    TRY(print(Json{{"store", store}}.dump() + "\n"));
+    TRY(print(Json{{"store", store}, {"verification_key", key}}.dump() + "\n"));
   } else {
     TRY(
         print(fmt::format("Made a store in {}. Settings: {}/config.toml\n"
+                          "{}"
                           "Next: amberfs mount {} DIR   (--adopt takes in what is in DIR)\n",
-                          store, store, options.store)));
+                          store, store, describe_key(key), options.store)));
     if (options.encrypt) {
       TRY(
           print(fmt::format("Encrypted. Keep copies of the key (or the passphrase) and of "

@@ -46,5 +46,14 @@ void add_status(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
 void add_repair(CLI::App& app, Context& context);
 void add_key(CLI::App& app, Context& context);
+void add_forget(CLI::App& app, Context& context);
+void add_seal(CLI::App& app, Context& context);
+void add_prove(CLI::App& app, Context& context);
+void add_check_proof(CLI::App& app, Context& context);
+
+// A verification key as text, or from a file that holds it. "" stays "".
+[[nodiscard]] Result<std::string> read_key(const std::string& key_or_file);
+// What is said of the verification key of a chain that begins (cmd_chain.cc).
+[[nodiscard]] std::string describe_key(const std::string& key);
 
 }  // namespace amberfs::tools

@@ -15,14 +15,14 @@ constexpr std::uint64_t kSequenceMask = 0xFFFFFFFF;
 constexpr unsigned kKindShift = 32;
 
 // Symlinks: a kind above the sequence of the snapshot. The kernel holds such ids: never renumber.
-enum class Link : std::uint64_t { kLatest = 4, kByName = 5, kAt = 6 };
+enum class Symlink : std::uint64_t { kLatest = 4, kByName = 5, kAt = 6 };
 
 constexpr std::uint64_t kByNameCookie = 3;
 constexpr std::uint64_t kLatestCookie = 4;
 constexpr std::uint64_t kAtCookie = 5;
 constexpr std::uint64_t kSequenceCookie = 16;  // plus the sequence
 
-NodeId link_node(Link kind, std::uint64_t sequence) {
+NodeId link_node(Symlink kind, std::uint64_t sequence) {
   return make_node(kVirtualView, static_cast<std::uint64_t>(kind) << kKindShift | sequence);
 }
 
@@ -34,7 +34,7 @@ bool is_directory_node(NodeId node) {
   return node == kSnapshotsNode || node == kByNameNode || node == kAtNode;
 }
 
-bool is_link_of(NodeId node, Link kind) {
+bool is_link_of(NodeId node, Symlink kind) {
   return ino_of(node) >> kKindShift == static_cast<std::uint64_t>(kind);
 }
 
@@ -71,8 +71,13 @@ InodeRecord record_of(std::uint32_t mode, std::int64_t time_ns) {
 
 Result<std::shared_ptr<const View>> Past::view(NodeId node) {
   const std::uint64_t sequence = view_number(node);
+  const bool forgotten = !catalog_.contains(sequence);
   {
     MutexLock lock(mu_);
+    if (forgotten) {  // its blocks may go as soon as nobody holds the view
+      views_.remove_if([&](const OpenedView& opened) { return opened.sequence == sequence; });
+      return fail(posix_error(ESTALE));
+    }
     for (auto it = views_.begin(); it != views_.end(); ++it) {
       if (it->sequence != sequence) continue;
       views_.splice(views_.begin(), views_, it);
@@ -93,13 +98,13 @@ Result<NodeId> Past::lookup(NodeId directory, ByteView name, std::int64_t now_ns
     // Only an exact name: resolve() also takes ids, times and "latest".
     TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.resolve(name), ENOENT));
     if (manifest.name != name) return fail(posix_error(ENOENT));
-    return link_node(Link::kByName, manifest.sequence);
+    return link_node(Symlink::kByName, manifest.sequence);
   }
   if (directory == kAtNode) {
     const std::optional<std::int64_t> time_ns = parse_time(name, now_ns);
     if (!time_ns) return fail(posix_error(ENOENT));
     TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.at(*time_ns), ENOENT));
-    return link_node(Link::kAt, manifest.sequence);
+    return link_node(Symlink::kAt, manifest.sequence);
   }
   return fail(posix_error(ENOTDIR));
 }
@@ -110,7 +115,7 @@ Result<NodeId> Past::lookup_top(ByteView name) {
   if (name == "latest") {
     const std::optional<std::uint64_t> newest = catalog_.newest_sequence();
     if (!newest) return fail(posix_error(ENOENT));
-    return link_node(Link::kLatest, *newest);
+    return link_node(Symlink::kLatest, *newest);
   }
   TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.by_time_name(name), ENOENT));
   if (manifest.sequence > kSnapshotViewMax) return fail(posix_error(EOVERFLOW));
@@ -137,7 +142,7 @@ Result<Bytes> Past::target(NodeId symlink) {
   if (is_directory_node(symlink)) return fail(posix_error(EINVAL));
   TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.by_sequence(sequence_of(symlink)), ESTALE));
   const std::string time = format_time(manifest.time_ns);
-  return is_link_of(symlink, Link::kLatest) ? time : "../" + time;
+  return is_link_of(symlink, Symlink::kLatest) ? time : "../" + time;
 }
 
 Status Past::list(NodeId directory, std::uint64_t after,
@@ -152,7 +157,7 @@ Status Past::list_top(std::uint64_t after, const std::function<bool(const Entry&
   const std::optional<std::uint64_t> newest = catalog_.newest_sequence();
   if (after < kByNameCookie && !visit({"by-name", kByNameNode, DT_DIR, kByNameCookie})) return ok();
   if (after < kLatestCookie && newest &&
-      !visit({"latest", link_node(Link::kLatest, *newest), DT_LNK, kLatestCookie})) {
+      !visit({"latest", link_node(Symlink::kLatest, *newest), DT_LNK, kLatestCookie})) {
     return ok();
   }
   if (after < kAtCookie && !visit({"at", kAtNode, DT_DIR, kAtCookie})) return ok();
@@ -175,7 +180,7 @@ Status Past::list_snapshots(NodeId directory, std::uint64_t after,
     const bool by_name = directory == kByNameNode;
     if (by_name && manifest->name.empty()) continue;
     Entry entry{by_name ? manifest->name : format_time(manifest->time_ns),
-                by_name ? link_node(Link::kByName, sequence) : make_node(sequence, kRootIno),
+                by_name ? link_node(Symlink::kByName, sequence) : make_node(sequence, kRootIno),
                 by_name ? std::uint8_t{DT_LNK} : std::uint8_t{DT_DIR}, kSequenceCookie + sequence};
     if (!visit(entry)) return ok();
   }

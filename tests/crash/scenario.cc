@@ -3,6 +3,7 @@
 
 #include "blockstore/base/hash.h"
 #include "blockstore/index.h"
+#include "fs/verify_chain.h"
 #include "fs/verify_store.h"
 #include "tests/crash/performer.h"
 
@@ -67,8 +68,9 @@ std::string describe(const TreeModel& tree) {
 }  // namespace
 
 std::string to_text(const std::vector<Step>& steps) {
-  constexpr std::array kNames{"create", "append", "overwrite", "truncate", "rename", "link",
-                              "unlink", "fsync",  "snapshot",  "rollback", "commit", "gc"};
+  constexpr std::array kNames{"create", "append", "overwrite", "truncate", "rename",
+                              "link",   "unlink", "fsync",     "snapshot", "rollback",
+                              "commit", "gc",     "forget"};
   std::string text;
   for (const Step step : steps) {
     if (!text.empty()) text += ", ";
@@ -95,6 +97,8 @@ struct Scenario::Recording {
     std::uint64_t sequence = 0;
     std::size_t reported_at = 0;
     TreeModel tree;
+    std::optional<std::size_t> giving_up_from = {};
+    std::optional<std::size_t> gone_at = {};
   };
   std::vector<Snapshot> snapshots;
 };
@@ -150,7 +154,8 @@ namespace {
 
 bool needs_file(Step step) {
   return step != Step::kCreate && step != Step::kFsync && step != Step::kSnapshot &&
-         step != Step::kRollback && step != Step::kCommit && step != Step::kCollect;
+         step != Step::kRollback && step != Step::kCommit && step != Step::kCollect &&
+         step != Step::kForget;
 }
 
 // Also what was given up just now; groups so small that there are several.
@@ -188,6 +193,20 @@ Status Scenario::prepare(Recording& recording, Engine& engine, Performer& perfor
     note_index();
     recording.states.push_back({performer.tree(), begun_at, {}});
     if (commits) recording.states.back().promised_at = log.size();
+  }
+  return ok();
+}
+
+Status Scenario::forget_newest(Engine& engine, Recording& recording) {
+  const std::uint64_t newest = engine.catalog().newest_sequence().value_or(0);
+  if (newest <= 1) return engine.commit();
+  TRY_ASSIGN(const Manifest manifest, engine.catalog().by_sequence(newest));
+  const std::size_t from = recording.log.size();
+  TRY(engine.forget({manifest}, "crash"));
+  for (auto& snapshot : recording.snapshots) {
+    if (snapshot.sequence != newest) continue;
+    snapshot.giving_up_from = from;
+    snapshot.gone_at = recording.log.size();
   }
   return ok();
 }
@@ -266,6 +285,9 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
       case Step::kCollect:
         done = collect_all(*engine);
         promised = true;
+        break;
+      case Step::kForget:
+        done = forget_newest(*engine, recording);
         break;
     }
     TRY(done);
@@ -410,10 +432,24 @@ std::string Scenario::go_on(RecordingIo& io) {
     TRY_ASSIGN(auto engine, Engine::open(io, store_));
     TRY_ASSIGN(const TreeModel after, read_tree(*engine, *engine->live_view()));
     if (after != normal(before)) wrong = "after going on the tree is" + describe(after);
+    TRY(engine->snapshot({.name = {}, .reason = {}}));
+    if (wrong.empty()) wrong = look_at_chain(*engine);
     return engine->close();
   };
   if (Status went = step(); !went) wrong = "the store does not go on: " + went.error().to_string();
   return wrong;
+}
+
+// Whole, and it goes on.
+std::string Scenario::look_at_chain(Engine& engine) {
+  const auto chain = verify_chain(engine);
+  if (!chain) return "verify the chain: " + chain.error().to_string();
+  if (!chain->sealed) return "there is no chain";
+  for (const ChainFinding& finding : chain->report.findings) {
+    return "the chain: " + finding.object + ": " + finding.what;
+  }
+  if (!engine.chain().can_sign()) return engine.chain().problem();
+  return {};
 }
 
 std::string Scenario::look(const Recording& recording, std::size_t event, Engine& engine,
@@ -441,6 +477,10 @@ std::string Scenario::look(const Recording& recording, std::size_t event, Engine
   for (const auto& snapshot : recording.snapshots) {
     if (snapshot.reported_at > event) continue;
     const auto manifest = engine.catalog().by_sequence(snapshot.sequence);
+    if (snapshot.gone_at && *snapshot.gone_at <= event && manifest) {
+      return fmt::format("snapshot {} was forgotten and is there", snapshot.sequence);
+    }
+    if (snapshot.giving_up_from && *snapshot.giving_up_from <= event && !manifest) continue;
     if (!manifest) return fmt::format("snapshot {} was reported and is lost", snapshot.sequence);
     auto past = read_tree(engine, *engine.view_of(*manifest).view);
     if (!past) return "a snapshot cannot be read: " + past.error().to_string();
@@ -461,6 +501,7 @@ std::string Scenario::look(const Recording& recording, std::size_t event, Engine
     if (!known)
       return fmt::format("snapshot {} holds what never was:{}", sequence, describe(*past));
   }
+  if (const std::string wrong = look_at_chain(engine); !wrong.empty()) return wrong;
   const auto report = verify_store(engine, options.full_verify, {});
   if (!report) return "verify: " + report.error().to_string();
   if (!report->ok()) {

@@ -35,8 +35,9 @@ enum class Step {
   kRollback,
   kCommit,
   kCollect,
+  kForget,  // the newest snapshot but the first one; without any: a commit
 };
-constexpr int kStepCount = 12;
+constexpr int kStepCount = 13;
 [[nodiscard]] std::string to_text(const std::vector<Step>& steps);
 
 // Names of the root directory and what stands behind them: files by number, for hard links.
@@ -88,6 +89,7 @@ class Scenario {
                                const std::function<void()>& note_index);
   [[nodiscard]] Status record(const std::vector<Step>& steps, const Options& options,
                               Recording& recording);
+  [[nodiscard]] static Status forget_newest(Engine& engine, Recording& recording);
   void check_crash_at(const Recording& recording, std::size_t event, const Options& options,
                       CrashCounts& counts);
   void check_image(const Recording& recording, std::size_t event, const DiskImage& image,
@@ -97,6 +99,7 @@ class Scenario {
   [[nodiscard]] std::string go_on(RecordingIo& io);
   [[nodiscard]] std::string look(const Recording& recording, std::size_t event, Engine& engine,
                                  const Options& options);
+  [[nodiscard]] static std::string look_at_chain(Engine& engine);
   void put_index(const std::string& bytes);
   [[nodiscard]] std::string index_bytes() const;
 

@@ -80,6 +80,7 @@ TEST(FormatGolden, ValuesAreAsDocumented) {
 
 TEST(FormatGolden, ManifestIsAsDocumented) {
   Manifest manifest;
+  manifest.format = 1;
   manifest.sequence = 7;
   manifest.time_ns = 1'795'170'785'123'456'789;
   manifest.root = BlockId{sha256("root")};
@@ -126,6 +127,41 @@ TEST(FormatGolden, RootOfAKnownMapNeverChanges) {
   ASSERT_TRUE(tree) << tree.error().to_string();
   EXPECT_EQ(tree->root().to_hex(),
             "edfa18d5497dfd80e7dcf59ba81fb7ce775d7d641fbc6b990bb8033bd641788a");
+}
+
+SigningKey key_number(char number) {
+  auto secret = SecretBytes::copy_of(Bytes(SigningKey::kSecretSize, number));
+  EXPECT_TRUE(secret);
+  return SigningKey::from(*std::move(secret));
+}
+
+// docs/format/chain.md. Ed25519 is deterministic, so a link is known by its keys.
+TEST(FormatGolden, LinksAreAsDocumented) {
+  const SigningKey first = key_number('a');
+  EXPECT_EQ(to_text(first.public_key()),
+            "amberfs-key:af06a3e3291714e4f356c19c9b15cd1951ec6e6662aa77be07547f289383341d");
+  const Sha256 genesis = genesis_hash(first.public_key());
+  EXPECT_EQ(to_hex({reinterpret_cast<const char*>(genesis.data()), genesis.size()}),
+            "9854e4474b40fb08befd3adcf3244f3a453ace80060b63fdda0bbf4fd6d84b6e");
+  Link link{.number = 1,
+            .sequence = 7,
+            .time_ns = 1'795'170'785'123'456'789,
+            .id = sha256("manifest"),
+            .previous = genesis,
+            .next_key = key_number('b').public_key()};
+  sign_link(link, first);
+  EXPECT_EQ(to_hex(encode_link(link)),
+            "0100010000000000010000000000000007000000000000001557715e51bae918"
+            "05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f"
+            "9854e4474b40fb08befd3adcf3244f3a453ace80060b63fdda0bbf4fd6d84b6e"
+            "af06a3e3291714e4f356c19c9b15cd1951ec6e6662aa77be07547f289383341d"
+            "2df04125f0015afb47ce853aef8772094ff9498c14cb1b9e12973c2927da0fa6"
+            "b7eebe3f0a40c42c3d406f80c2c49b43fcafed2cee65325097dc67b225cf8fcb"
+            "cfdd8e6ece2de4e04ae4497832d8838b7a3ca3c01a08295f43c834bc09627b0e");
+  EXPECT_EQ(ChainEnd::after(link).to_text(), "7:7b2f1a051c84d5e7e442ff0b01161642");
+  const auto back = decode_link(encode_link(link));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(*back, link);
 }
 
 }  // namespace

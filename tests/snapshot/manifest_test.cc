@@ -73,7 +73,7 @@ TEST(Manifest, EveryBitFlipIsNoticedOrHarmless) {
 }
 
 TEST(Manifest, NewerFormatIsRefusedAsSuch) {
-  const auto read = decode_manifest(R"({"amberfs":"snapshot","format":2})");
+  const auto read = decode_manifest(R"({"amberfs":"snapshot","format":3})");
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, Errc::kNewerFormat);
 }
