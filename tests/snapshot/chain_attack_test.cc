@@ -194,6 +194,27 @@ TEST_F(ChainAttack, BackDatedByWhoHoldsTheKey) {
   EXPECT_THAT(rig_.findings(), HasSubstr("link 6: its time does not grow: it was back-dated"));
 }
 
+TEST_F(ChainAttack, EachConditionOfTheNextLinkCounts) {
+  const SigningSlots::Slot stolen = stolen_key();
+  const ChainEnd end = rig_.chain().end();
+  const auto why = [&](const std::function<void(Link&)>& change) {
+    Link link{.number = 6,
+              .sequence = 6,
+              .time_ns = 6'000'000'000,
+              .id = sha256("document"),
+              .previous = end.hash,
+              .next_key = stolen.key.public_key()};
+    change(link);
+    sign_link(link, stolen.key);
+    return why_not_next(end, link);
+  };
+  EXPECT_EQ(why([](Link&) {}), "");
+  EXPECT_THAT(why([](Link& link) { link.number = 7; }), HasSubstr("link 7 stands where link 6"));
+  EXPECT_THAT(why([](Link& link) { link.previous = sha256("x"); }), HasSubstr("does not follow"));
+  EXPECT_THAT(why([](Link& link) { link.sequence = 5; }), HasSubstr("sequence does not grow"));
+  EXPECT_THAT(why([&](Link& link) { link.time_ns = end.time_ns; }), HasSubstr("back-dated"));
+}
+
 TEST_F(ChainAttack, AllOfItReplaced) {
   ChainRig other;
   for (std::uint64_t sequence = 1; sequence <= 5; ++sequence) other.add(sequence);
