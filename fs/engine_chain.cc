@@ -30,7 +30,7 @@ std::int64_t next_millisecond(std::int64_t time_ns) {
 // A document's link is made before its record in STORE/chain is: what stands in documents only is
 // taken over, once it is sure that their names are on the disk.
 Status Engine::open_chain() {
-  TRY_ASSIGN(notes_, Notes::open(io_, store_ + "/notes"));
+  TRY_ASSIGN(notes_, Notes::open(io_, store_ + "/notes", config_.blocks.cipher));
   TRY_ASSIGN(chain_, Chain::open(io_, store_, config_.blocks.cipher));
   const std::uint64_t length = chain_->end().length;
   std::map<std::uint64_t, Link> behind;

@@ -19,6 +19,9 @@ constexpr std::uint64_t kNoteSizeMax = 32 * kMiB;
 constexpr std::size_t kSequenceDigits = 12;
 constexpr std::size_t kIdDigits = 16;
 constexpr std::string_view kSuffix = ".json";
+// Before the nonce of a note of an encrypted store; associated with what is sealed.
+constexpr std::size_t kMagicSize = 8;
+constexpr ByteView kSealedMagic{"AMBNOTE1", kMagicSize};
 
 Json to_json(const Note::Named& snapshot) {
   Json json{{"sequence", snapshot.sequence}, {"time_ns", snapshot.time_ns}, {"id", snapshot.id}};
@@ -114,8 +117,9 @@ LinkSubject link_subject(const Note& note) {
   return subject;
 }
 
-Result<std::unique_ptr<Notes>> Notes::open(Io& io, const std::string& directory) {
-  std::unique_ptr<Notes> notes(new Notes(io, directory));
+Result<std::unique_ptr<Notes>> Notes::open(Io& io, const std::string& directory,
+                                           std::shared_ptr<const StoreCipher> cipher) {
+  std::unique_ptr<Notes> notes(new Notes(io, directory, std::move(cipher)));
   TRY_ASSIGN(const bool there, io.exists(directory));
   if (!there) return notes;
   TRY_ASSIGN(const auto files, io.list(directory));
@@ -128,7 +132,17 @@ Result<std::unique_ptr<Notes>> Notes::open(Io& io, const std::string& directory)
 }
 
 Result<Note> Notes::load(std::uint64_t sequence, const std::string& path) {
-  TRY_ASSIGN(const Bytes text, io_.read_file(path, kNoteSizeMax));
+  TRY_ASSIGN(Bytes text, io_.read_file(path, kNoteSizeMax));
+  if (cipher_ != nullptr) {
+    auto opened = text.starts_with(kSealedMagic)
+                      ? cipher_->manifests().open(kSealedMagic, ByteView(text).substr(kMagicSize))
+                      : Result<Bytes>(kDocument.corrupt("it is not sealed"));
+    if (!opened) {
+      opened.error().object = path;
+      return fail(std::move(opened).error());
+    }
+    text = *std::move(opened);
+  }
   auto note = decode_note(text);
   if (!note) {
     note.error().object = path;
@@ -151,7 +165,10 @@ Status Notes::add(Note& note, const LinkMaker& make_link) {
   if (make_link) {
     TRY_ASSIGN(note.link, make_link(link_subject(note)));
   }
-  const std::string text = encode_note(note);
+  std::string text = encode_note(note);
+  if (cipher_ != nullptr) {
+    text = Bytes(kSealedMagic) + cipher_->manifests().seal(kSealedMagic, text);
+  }
   if (text.size() > kNoteSizeMax) return fail(Errc::kBadRequest, 0, "add a note: it is too large");
   TRY(io_.make_directory(directory_));
   TRY(io_.sync_directory(directory_ + "/.."));

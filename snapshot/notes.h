@@ -2,7 +2,8 @@
 // Notes: the documents of the sealed chain that are no snapshots: a tombstone names snapshots that
 // were forgotten on purpose, a begin note those that were there before the chain. Immutable.
 // On disk: notes/SEQUENCE-ID16.json, one a file; an older store gets the directory with the first.
-// Format:  docs/format/chain.md. Id and checksum as those of a manifest.
+// Format:  docs/format/chain.md. Id and checksum as those of a manifest; sealed in an encrypted
+//          store.
 // Durability: add() returns after the note and its name are durable.
 // Threads: every method from any thread.
 // Owns:    nothing on disk but the files; borrows Io.
@@ -11,6 +12,7 @@
 
 #include "blockstore/base/io.h"
 #include "blockstore/base/mutex.h"
+#include "blockstore/store_cipher.h"
 #include "snapshot/link.h"
 
 #include <map>
@@ -44,7 +46,9 @@ struct Note {
 
 class Notes {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Notes>> open(Io& io, const std::string& directory);
+  // `cipher`: of an encrypted store, or null.
+  [[nodiscard]] static Result<std::unique_ptr<Notes>> open(
+      Io& io, const std::string& directory, std::shared_ptr<const StoreCipher> cipher = nullptr);
 
   // Fills in id and link. After an error the note may still be there: see settle().
   [[nodiscard]] Status add(Note& note, const LinkMaker& make_link);
@@ -63,11 +67,13 @@ class Notes {
   [[nodiscard]] std::vector<Link> links_above(std::uint64_t number);
 
  private:
-  Notes(Io& io, std::string directory) : io_(io), directory_(std::move(directory)) {}
+  Notes(Io& io, std::string directory, std::shared_ptr<const StoreCipher> cipher)
+      : io_(io), directory_(std::move(directory)), cipher_(std::move(cipher)) {}
   [[nodiscard]] Result<Note> load(std::uint64_t sequence, const std::string& path);
 
   Io& io_;
   const std::string directory_;
+  const std::shared_ptr<const StoreCipher> cipher_;
   Mutex mu_;
   std::map<std::uint64_t, std::string> files_ GUARDED_BY(mu_);  // paths by sequence
   std::optional<std::pair<std::uint64_t, std::string>> unsettled_ GUARDED_BY(mu_);

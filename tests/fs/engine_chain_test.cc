@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 namespace amberfs {
 namespace {
@@ -249,6 +251,45 @@ TEST_F(EngineChain, ABeginThatWasCutShortIsFinished) {
   snapshot();
   EXPECT_THAT(findings(), IsEmpty());
   EXPECT_EQ(verify().report.unsealed, 1U);
+}
+
+TEST_F(EngineChain, OfAnEncryptedStoreTellsNothing) {
+  const std::string id(32, '1');
+  const auto data_key = SecretBytes::random(kKeySize);
+  ASSERT_TRUE(data_key);
+  NewKeys keys{.slots = KeySlots(id), .cipher = StoreCipher::make(*data_key).value()};
+  const auto cipher = keys.cipher;
+  const StoreSecret secret{.kind = SecretKind::kKeyFile,
+                           .bytes = SecretBytes::random(kKeySize).value()};
+  ASSERT_TRUE(keys.slots.add(*data_key, secret, "test"));
+  const std::string store = *dir_ / "encrypted";
+  ASSERT_TRUE(Engine::create(*io_, store, default_config_text(id, true), 0, std::move(keys)));
+  const auto reopen = [&] {
+    engine_.reset();
+    auto opened = Engine::open(*fault_, store, cipher);
+    ASSERT_TRUE(opened) << opened.error().to_string();
+    engine_ = *std::move(opened);
+  };
+  reopen();
+  change();
+  const Manifest one = snapshot();
+  ASSERT_TRUE(engine_->forget({one}, "a telling reason"));
+  reopen();
+  EXPECT_TRUE(engine_->chain().can_sign()) << engine_->chain().problem();
+  change();
+  snapshot();
+  EXPECT_THAT(findings(), IsEmpty());
+  EXPECT_EQ(verify().report.links.size(), 3U);
+  for (const auto& entry : std::filesystem::directory_iterator(store + "/notes")) {
+    std::stringstream bytes;
+    bytes << std::ifstream(entry.path(), std::ios::binary).rdbuf();
+    EXPECT_EQ(bytes.str().find("telling"), std::string::npos);
+  }
+  // Without the store's key its signing key cannot be had.
+  SigningSlots slots(*io_, store + "/signing.key", nullptr);
+  const auto both = slots.read();
+  ASSERT_TRUE(both && *both);
+  EXPECT_FALSE((**both)[0] || (**both)[1]);
 }
 
 TEST_F(EngineChain, MendsRecordsFromDocuments) {
