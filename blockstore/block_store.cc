@@ -73,6 +73,8 @@ Status PackStore::recover() {
   for (const PackId& id : found) {
     if (!known.contains(pack_file_name(id))) TRY(clear_unknown(id));
   }
+  TRY(load_scrub_state(rows));
+  TRY(find_parity(rows));
   std::erase_if(rows, [](const PackRow& row) { return !row.gone; });
   if (Status removed = remove_gone(rows); !removed) {
     log_warning("a pack that is not needed could not be removed: {}", removed.error().to_string());
@@ -117,6 +119,13 @@ Status PackStore::close() {
   read_ahead_.stop();
   closing_ = true;
   MutexLock collect_lock(collect_run_mu_);
+  MutexLock heal_lock(heal_mu_);
+  if (marks_changed_) {
+    // What is damaged will be met again: no reason not to close.
+    if (Status saved = save_scrub_state(); !saved) {
+      log_warning("what is known to be damaged could not be noted: {}", saved.error().to_string());
+    }
+  }
   MutexLock publish_lock(publish_mu_);
   MutexLock write_lock(write_mu_);
   if (closed_) return ok();

@@ -29,11 +29,17 @@ namespace amberfs {
 
 class StoreCipher;
 
+constexpr unsigned kParityPercentMax = 25;
+
 struct BlockStoreOptions {
   int zstd_level = 3;                              // -7 … 19; 0 stores raw
   std::uint64_t pack_size_bytes = 256 * kMiB;      // a pack is sealed when it reaches this
   std::uint64_t cache_size_bytes = 64 * kMiB;      // decoded blocks kept in memory
   std::uint64_t index_map_size_bytes = 64 * kGiB;  // address space reserved for LMDB, not memory
+  // Of sealed packs, kept beside them so that what rots can be made again; 0: none is made.
+  unsigned parity_percent = 0;
+  // put() reads a block before it relies on it when its pack was not looked at for so long; 0: not.
+  std::uint64_t check_age_s = 0;
   // Of an encrypted store; null: a plain one. Opening the other kind: kKeyMissing, kBadRequest.
   std::shared_ptr<const StoreCipher> cipher;
 };
@@ -48,7 +54,10 @@ struct BlockStoreStats {
   std::uint64_t cache_bytes = 0;
   std::uint64_t cache_hits = 0;
   std::uint64_t cache_misses = 0;
-  std::uint64_t dedup_hits = 0;  // since open
+  std::uint64_t dedup_hits = 0;            // since open
+  std::uint64_t parity_bytes = 0;          // on disk, beside the packs
+  std::uint64_t packs_without_parity = 0;  // sealed ones; none while parity is off
+  std::uint64_t damaged_blocks = 0;        // known not to be readable
 };
 
 // One finding of verify(): what is damaged and where.
@@ -62,8 +71,41 @@ struct Damage {
 
 struct VerifyOptions {
   bool full = false;  // also decode each block and compare its id
+  // Begins behind the packs that a verify looked at which was cut short; where there is none, with
+  // the first.
+  bool resume = false;
+  std::uint64_t rate_bytes_per_s = 0;  // 0: as fast as it goes
+  std::function<bool()> keep_going;    // false: ends with kBroken, and may be resumed
   // Called now and then with bytes done and bytes in all.
   std::function<void(std::uint64_t, std::uint64_t)> progress;
+};
+
+// A pass of scrub() over all packs. Times are nanoseconds since 1970.
+struct ScrubPass {
+  std::int64_t begin_ns = 0;  // 0: there was none
+  std::int64_t end_ns = 0;
+  std::uint64_t bytes = 0;     // of packs that were looked at
+  std::uint64_t repaired = 0;  // damaged places that were made again
+  std::uint64_t lost = 0;      // damaged places that could not be
+  friend bool operator==(const ScrubPass&, const ScrubPass&) = default;
+};
+
+struct ScrubOptions {
+  std::uint64_t rate_bytes_per_s = 0;  // 0: as fast as it goes
+  bool dry_run = false;                // changes nothing; the report says what would be done
+  // Notes in the store how far it is; goes on where the last one was stopped.
+  bool is_scheduled = false;
+  std::function<bool()> keep_going;                            // false ends it with what is done
+  std::function<void(std::uint64_t, std::uint64_t)> progress;  // bytes done, in all
+};
+
+struct ScrubReport {
+  ScrubPass pass;
+  std::vector<Damage> repaired;      // bytes of packs that were made again from parity
+  std::vector<Damage> lost;          // bytes of packs that are damaged still
+  std::vector<Damage> parity;        // parity files that were damaged or missing
+  std::uint64_t parity_written = 0;  // parity files that were made, or made anew
+  bool stopped = false;
 };
 
 struct RebuildReport {
@@ -72,6 +114,17 @@ struct RebuildReport {
   std::uint64_t torn_bytes = 0;  // behind the last whole frame of unsealed packs
   std::vector<Damage> damage;    // frames that had to be left out
   bool head_found = false;
+  std::uint64_t head_sequence = 0;
+  Bytes head;  // that was found
+  std::uint64_t old_head_sequence = 0;
+  std::optional<Bytes> old_head;  // of the index that is there; without, it cannot be read
+  bool replaced = false;          // the index is a new one now
+  std::string kept;               // where the old one is now; "" if there was none
+};
+
+struct RebuildOptions {
+  bool dry_run = false;        // the index stays as it is; the report says what would be
+  bool only_for_head = false;  // it stays, too, when its head is the one that was found
 };
 
 // A block that must stay, and its place among those of its kind: neighbours are laid side by side.
@@ -114,10 +167,11 @@ class BlockStore : public Blocks {
   [[nodiscard]] static Result<std::unique_ptr<BlockStore>> open(Io& io,
                                                                 const std::string& directory,
                                                                 const BlockStoreOptions& options);
-  // Makes the index anew from the packs alone, beside the old one, and swaps it in; the head
-  // becomes that of the newest whole commit. The store must not be open.
+  // Makes the index anew from the packs alone, beside the old one, which is kept under another
+  // name; the head becomes that of the newest whole commit. The store must not be open.
   [[nodiscard]] static Result<RebuildReport> rebuild_index(Io& io, const std::string& directory,
-                                                           const BlockStoreOptions& options);
+                                                           const BlockStoreOptions& options,
+                                                           const RebuildOptions& how = {});
 
   // The head given to the last publish(); empty in a new store.
   [[nodiscard]] virtual Result<Bytes> head() = 0;
@@ -146,6 +200,22 @@ class BlockStore : public Blocks {
     return fail(Errc::kUnsupported, 0, "collect: not in this kind of store");
   }
   virtual void end_collect() {}
+
+  // Makes parity of sealed packs that have none, looks at once at packs in which a read met damage
+  // (and heals them), and notes down what is known to be damaged. Quick when there is nothing to
+  // do. Beside everything else.
+  [[nodiscard]] virtual Status protect(const std::function<bool()>&) { return ok(); }
+  // Looks at every published byte of every pack, heals what is damaged from parity, in place, and
+  // makes parity where it is missing or damaged. Beside everything else.
+  [[nodiscard]] virtual Result<ScrubReport> scrub(const ScrubOptions&) {
+    return fail(Errc::kUnsupported, 0, "scrub: not in this kind of store");
+  }
+  // The newest pass that came to its end, and the scheduled one under way (begin_ns 0: none).
+  struct ScrubPasses {
+    ScrubPass last;
+    ScrubPass current;
+  };
+  [[nodiscard]] virtual ScrubPasses scrub_passes() { return {}; }
   // Closes packs and index, reporting errors. Unpublished blocks are dropped.
   [[nodiscard]] virtual Status close() = 0;
 };

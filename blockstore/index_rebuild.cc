@@ -4,6 +4,7 @@
 // were sealed before its head frame was appended, and the pack of the head frame was synced before
 // another head was appended to it. So a head frame may stand behind bytes that a crash lost only if
 // it is the last one of an unsealed pack. Such a head is taken only when there is no other.
+#include "blockstore/base/log.h"
 #include "blockstore/block_store.h"
 #include "blockstore/group_format.h"
 #include "blockstore/index.h"
@@ -13,6 +14,8 @@
 #include "blockstore/pack_store.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 
 namespace amberfs {
 namespace {
@@ -256,6 +259,8 @@ Status Rebuild::publish_head() {
   const auto& doubtful = heads_.doubtful;
   std::optional<HeadRecord> head = heads_.whole ? heads_.whole : doubtful;
   report_.head_found = head.has_value();
+  if (head) report_.head_sequence = head->sequence;
+  if (head) report_.head = head->head;
   if (heads_.whole && doubtful && doubtful->sequence > heads_.whole->sequence) {
     report_.damage.push_back({packs_directory_, 0, 0, std::nullopt,
                               "the newest head stands behind damaged bytes: the one before it "
@@ -274,27 +279,74 @@ Status unlink_if_there(Io& io, const std::string& path) {
   return there ? io.unlink(path) : ok();
 }
 
+// The head of the index that is there, as far as it can be read.
+void read_old_head(const std::string& index_path, const BlockStoreOptions& options,
+                   RebuildReport& report) {
+  auto index = open_lmdb_index(index_path, options.index_map_size_bytes, options.cipher);
+  if (!index) return;
+  if (auto head = (*index)->head(); head && head->sequence != 0) {
+    report.old_head_sequence = head->sequence;
+    report.old_head = std::move(head->head);
+  }
+  if (Status closed = (*index)->close(); !closed) {
+    log_warning("closing the old index failed: {}", closed.error().to_string());
+  }
+}
+
+// "data.mdb.before-20261121T104500Z": what is replaced is kept.
+Result<std::string> keep_old(Io& io, const std::string& path) {
+  TRY_ASSIGN(const bool there, io.exists(path));
+  if (!there) return std::string();
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  std::array<char, 32> time{};
+  const std::size_t size = std::strftime(time.data(), time.size(), "%Y%m%dT%H%M%SZ", &utc);
+  const std::string name = path + ".before-" + std::string(time.data(), size);
+  std::string kept = name;
+  for (int number = 2;; ++number) {
+    TRY_ASSIGN(const bool taken, io.exists(kept));
+    if (!taken) break;
+    kept = name + "-" + std::to_string(number);
+  }
+  TRY(io.rename(path, kept));
+  return kept;
+}
+
+Result<RebuildReport> build_beside(Io& io, const std::string& directory, const std::string& beside,
+                                   const BlockStoreOptions& options) {
+  TRY(unlink_if_there(io, beside));
+  TRY(unlink_if_there(io, index_lock_path(beside)));
+  TRY_ASSIGN(auto index, create_lmdb_index(beside, options.index_map_size_bytes, options.cipher));
+  const FrameCipher frames(options.cipher);
+  TRY_ASSIGN(RebuildReport report, Rebuild(io, directory, *index, frames).run());
+  TRY(index->close());
+  TRY(unlink_if_there(io, index_lock_path(beside)));
+  return report;
+}
+
 }  // namespace
 
 Result<RebuildReport> BlockStore::rebuild_index(Io& io, const std::string& directory,
-                                                const BlockStoreOptions& options) {
+                                                const BlockStoreOptions& options,
+                                                const RebuildOptions& how) {
   TRY_ASSIGN(bool is_store, io.exists(packs_directory_of(directory)));
   if (!is_store) return fail(Errc::kNotAStore, 0, "rebuild index", directory);
   const std::string index_directory = directory + "/" + std::string(kIndexDirectory);
   const std::string index_path = directory + "/" + std::string(kIndexFile);
   const std::string beside = index_directory + "/rebuild.mdb";
   TRY(io.make_directory(index_directory));
-  TRY(unlink_if_there(io, beside));
-  TRY(unlink_if_there(io, index_lock_path(beside)));
-
-  TRY_ASSIGN(auto index, create_lmdb_index(beside, options.index_map_size_bytes, options.cipher));
-  const FrameCipher frames(options.cipher);
-  TRY_ASSIGN(RebuildReport report, Rebuild(io, directory, *index, frames).run());
-  TRY(index->close());
-
+  TRY_ASSIGN(RebuildReport report, build_beside(io, directory, beside, options));
+  read_old_head(index_path, options, report);
+  const bool unchanged = report.old_head == report.head;
+  if (how.dry_run || (how.only_for_head && (unchanged || !report.head_found))) {
+    TRY(io.unlink(beside));
+    return report;
+  }
+  TRY_ASSIGN(report.kept, keep_old(io, index_path));
   TRY(unlink_if_there(io, index_lock_path(index_path)));
   TRY(io.rename(beside, index_path));
-  TRY(unlink_if_there(io, index_lock_path(beside)));
+  report.replaced = true;
   TRY(io.sync_directory(index_directory));
   return report;
 }

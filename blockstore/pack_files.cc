@@ -1,24 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/pack_files.h"
 
+#include "blockstore/parity_format.h"
+
 #include <cerrno>
 
 namespace amberfs {
 
-Result<std::vector<PackId>> list_packs(Io& io, const std::string& packs_directory) {
-  std::vector<PackId> ids;
+namespace {
+
+// `take` gets the directory's name and each file in it.
+template <class Take>
+Status each_file(Io& io, const std::string& packs_directory, const Take& take) {
   TRY_ASSIGN(auto directories, io.list(packs_directory));
   for (const DirEntry& directory : directories) {
     if (!directory.is_directory || directory.name.size() != 2) continue;
     TRY_ASSIGN(auto files, io.list(packs_directory + "/" + directory.name));
-    for (const DirEntry& file : files) {
-      PackId id;
-      if (parse_pack_file_name(file.name, &id) && pack_directory(id) == directory.name) {
-        ids.push_back(id);
-      }
-    }
+    for (const DirEntry& file : files) take(directory.name, file.name);
   }
+  return ok();
+}
+
+}  // namespace
+
+Result<std::vector<PackId>> list_packs(Io& io, const std::string& packs_directory) {
+  std::vector<PackId> ids;
+  TRY(each_file(io, packs_directory, [&](const std::string& directory, const std::string& name) {
+    PackId id;
+    if (parse_pack_file_name(name, &id) && pack_directory(id) == directory) ids.push_back(id);
+  }));
   return ids;
+}
+
+Result<ParityFiles> list_parity(Io& io, const std::string& packs_directory) {
+  ParityFiles found;
+  TRY(each_file(io, packs_directory, [&](const std::string& directory, const std::string& name) {
+    PackId id;
+    if (parse_parity_file_name(name, &id) && pack_directory(id) == directory) {
+      found.whole.push_back(id);
+    } else if (is_unfinished_parity(name)) {
+      found.unfinished.push_back(packs_directory + "/" + directory + "/" + name);
+    }
+  }));
+  return found;
 }
 
 Result<std::shared_ptr<File>> PackFiles::open(const PackId& id) {

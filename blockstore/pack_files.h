@@ -20,6 +20,13 @@ namespace amberfs {
 // Every file below `packs_directory` that is named like a pack, in order of name.
 [[nodiscard]] Result<std::vector<PackId>> list_packs(Io& io, const std::string& packs_directory);
 
+// What else is there by name.
+struct ParityFiles {
+  std::vector<PackId> whole;            // "abcd….parity"
+  std::vector<std::string> unfinished;  // paths of what a crash left
+};
+[[nodiscard]] Result<ParityFiles> list_parity(Io& io, const std::string& packs_directory);
+
 class PackFiles {
  public:
   // More than this many packs are never kept open for reading.

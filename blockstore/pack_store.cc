@@ -2,6 +2,7 @@
 // Putting and getting blocks.
 #include "blockstore/pack_store.h"
 
+#include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
 #include "blockstore/group_format.h"
 #include "blockstore/pack_reader.h"
@@ -22,7 +23,7 @@ Result<BlockId> PackStore::put(ByteView bytes, BlockKind kind) {
   if (bytes.size() > kBlockSizeMax) return fail(Errc::kBadRequest, 0, "put: block too large");
   const BlockId id = frames_.id_of(bytes);
   PutClaims::Claim claim(claims_, id);
-  TRY_ASSIGN(bool stored_already, is_stored(id));
+  TRY_ASSIGN(bool stored_already, is_stored(id, bytes));
   if (stored_already) {
     ++dedup_hits_;
     return id;
@@ -38,7 +39,7 @@ Result<BlockId> PackStore::put(ByteView bytes, BlockKind kind) {
 }
 
 // A block that is known to be damaged counts as missing, so that it is stored again.
-Result<bool> PackStore::is_stored(const BlockId& id) {
+Result<bool> PackStore::is_stored(const BlockId& id, ByteView bytes) {
   {
     ReadLock lock(mu_);
     if (pending_.contains(id) || committing_.contains(id)) {
@@ -53,7 +54,22 @@ Result<bool> PackStore::is_stored(const BlockId& id) {
     MutexLock found_lock(found_mu_);
     found_.insert(id);
   }
-  return location.has_value();
+  return location && may_rely_on(id, *location, bytes);
+}
+
+bool PackStore::may_rely_on(const BlockId& id, const BlockLocation& location, ByteView bytes) {
+  if (options_.check_age_s == 0) return true;
+  {
+    ReadLock lock(mu_);
+    const auto checked = checked_ns_.find(location.pack);
+    const std::int64_t when = checked == checked_ns_.end() ? 0 : checked->second;
+    const std::int64_t age_s = (now_ns() - when) / 1'000'000'000;
+    if (age_s < static_cast<std::int64_t>(options_.check_age_s)) return true;
+  }
+  const auto stored = load_from(id, location);
+  if (stored && **stored == bytes) return true;
+  mark_damaged(id, location.pack);
+  return false;
 }
 
 Status PackStore::append_block(const FrameHeader& header, ByteView encoded) {
@@ -116,7 +132,14 @@ Status PackStore::ensure_open_pack() {
   open_ = std::exchange(fresh_, {});
   WriteLock lock(mu_);
   packs_[row.number] = row;
+  note_made(row.number);
   return ok();
+}
+
+// Who relies on how old the look at a pack is has it noted when the pack is made.
+void PackStore::note_made(PackNumber number) {
+  checked_ns_[number] = now_ns();
+  if (options_.check_age_s > 0) marks_changed_ = true;
 }
 
 Result<std::optional<BlockLocation>> PackStore::find_location(const BlockId& id) {
@@ -151,7 +174,7 @@ Result<BlockData> PackStore::load(const BlockId& id) {
       continue;
     }
     const Errc code = data.error().code;
-    if (code == Errc::kCorrupt || code == Errc::kIo) mark_damaged(id);
+    if (code == Errc::kCorrupt || code == Errc::kIo) mark_damaged(id, location->pack);
     return data;
   }
 }
@@ -190,9 +213,10 @@ Result<BlockData> PackStore::load_group(const BlockId& id, const BlockLocation& 
   return wanted;
 }
 
-void PackStore::mark_damaged(const BlockId& id) {
+void PackStore::mark_damaged(const BlockId& id, std::optional<PackNumber> pack) {
   WriteLock lock(mu_);
-  if (damaged_.size() < kDamagedMax) damaged_.insert(id);
+  if (pack) suspects_.insert(*pack);
+  if (damaged_.size() < kDamagedMax && damaged_.insert(id).second) marks_changed_ = true;
 }
 
 Result<BlockData> PackStore::get(const BlockId& id) {
@@ -240,16 +264,17 @@ Result<BlockStoreStats> PackStore::stats() {
   stats.dedup_hits = dedup_hits_;
   ReadLock lock(mu_);
   stats.pack_count = packs_.size();
-  for (const auto& [number, row] : packs_) stats.pack_bytes += row.length;
-  return stats;
-}
-
-Result<std::vector<Damage>> PackStore::verify(const VerifyOptions& options) {
-  TRY_ASSIGN(auto damage, verify_packs(io_, packs_directory_, *index_, frames_, options));
-  for (const Damage& finding : damage) {
-    if (finding.block) mark_damaged(*finding.block);
+  for (const auto& [number, row] : packs_) {
+    stats.pack_bytes += row.length;
+    const auto parity = parity_bytes_.find(number);
+    if (parity != parity_bytes_.end()) {
+      stats.parity_bytes += parity->second;
+    } else if (row.sealed && options_.parity_percent > 0) {
+      ++stats.packs_without_parity;
+    }
   }
-  return damage;
+  stats.damaged_blocks = damaged_.size();
+  return stats;
 }
 
 }  // namespace amberfs

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // PackStore: BlockStore on packs and an index. See block_store.h for what it promises.
 // Flow:    block_store.cc opens; pack_store.cc puts and gets; pack_store_publish.cc publishes and
-//          recovers from failed writes; pack_store_collect.cc rewrites packs; verify.cc and
-//          index_rebuild.cc look at everything.
+//          recovers from failed writes; pack_store_collect.cc rewrites packs; pack_store_scrub.cc
+//          heals them; verify.cc and index_rebuild.cc look at everything.
 // State:   a block is in pending_ (put, not in a publish yet), then in committing_ (a publish is
 //          making it durable), then in the index. A reader looks in this order, and a block leaves
 //          one place only after it is in the next.
 // Threads: as of BlockStore. Locks, in this order: collect_run_mu_, publish_mu_, write_mu_,
-//          collect_mu_, mu_, found_mu_.
+//          collect_mu_, mu_, found_mu_; and heal_mu_, scrub_mu_, mu_.
 // Owns:    the index, the open pack, the cache; borrows Io.
 #pragma once
 
@@ -19,6 +19,7 @@
 #include "blockstore/pack_writer.h"
 #include "blockstore/put_claims.h"
 #include "blockstore/read_ahead.h"
+#include "blockstore/scrub_state.h"
 
 #include <atomic>
 #include <unordered_map>
@@ -49,6 +50,9 @@ class PackStore final : public BlockStore {
   Result<CompactReport> collect(std::span<const LiveBlock> live,
                                 const CompactOptions& options) override;
   void end_collect() override;
+  Status protect(const std::function<bool()>& keep_going) override;
+  Result<ScrubReport> scrub(const ScrubOptions& options) override;
+  ScrubPasses scrub_passes() override;
   Status close() override;
 
  private:
@@ -86,10 +90,13 @@ class PackStore final : public BlockStore {
   [[nodiscard]] Result<BlockData> load_from(const BlockId& id, const BlockLocation& location);
   [[nodiscard]] Result<BlockData> load_group(const BlockId& id, const BlockLocation& location,
                                              File& file, const PackId& pack);
-  void mark_damaged(const BlockId& id);
+  // `pack`: where it is, to be looked at soon.
+  void mark_damaged(const BlockId& id, std::optional<PackNumber> pack = std::nullopt);
 
   // Writing.
-  [[nodiscard]] Result<bool> is_stored(const BlockId& id);
+  [[nodiscard]] Result<bool> is_stored(const BlockId& id, ByteView bytes);
+  // True unless its pack was not looked at for long, and the block cannot be read.
+  [[nodiscard]] bool may_rely_on(const BlockId& id, const BlockLocation& location, ByteView bytes);
   [[nodiscard]] Status append_block(const FrameHeader& header, ByteView encoded);
   [[nodiscard]] Status ensure_open_pack() REQUIRES(write_mu_);
 
@@ -107,6 +114,17 @@ class PackStore final : public BlockStore {
   [[nodiscard]] bool is_worth_sealing(const OpenPack& pack) REQUIRES(write_mu_);
   [[nodiscard]] bool holds_head(const OpenPack& pack) REQUIRES(write_mu_);
   [[nodiscard]] Result<OpenPack> make_group_pack();
+
+  // Scrubbing.
+  class Scrub;
+  [[nodiscard]] Status load_scrub_state(const std::vector<PackRow>& rows);
+  [[nodiscard]] Status find_parity(const std::vector<PackRow>& rows);
+  [[nodiscard]] Status save_scrub_state();
+  [[nodiscard]] Status make_parity(const PackRow& row, const std::function<bool()>& keep_going);
+  void note_made(PackNumber number) REQUIRES(mu_);
+  void note_parity(const PackRow& row, std::uint64_t size_bytes);
+  [[nodiscard]] bool is_known(PackNumber number);
+  [[nodiscard]] std::vector<PackRow> packs_without_parity();
 
   // After a failed write: what was not published is forgotten, and the packs are left behind.
   enum class CutOff { kNo, kYes };
@@ -155,12 +173,22 @@ class PackStore final : public BlockStore {
   Mutex found_mu_;
   std::unordered_set<BlockId> found_ GUARDED_BY(found_mu_);  // by put(), since begin_collect()
 
+  Mutex heal_mu_;                            // held while one pack is looked at and healed
+  Mutex scrub_mu_;                           // also while the state is written
+  ScrubState scrub_ GUARDED_BY(scrub_mu_);   // but for what stands in the members below
+  std::atomic<bool> marks_changed_ = false;  // damaged_ is not as in the file
+
   SharedMutex mu_;
   Pending pending_ GUARDED_BY(mu_);
   Pending committing_ GUARDED_BY(mu_);
   std::unordered_map<PackNumber, PackRow> packs_ GUARDED_BY(mu_);  // lengths as published
   // Known not to be readable: put() stores them again.
   std::unordered_set<BlockId> damaged_ GUARDED_BY(mu_);
+  std::unordered_set<PackNumber> suspects_ GUARDED_BY(mu_);  // a read met damage in them
+  // Of packs that are gone there may be entries left in these.
+  std::unordered_map<PackNumber, std::int64_t> checked_ns_ GUARDED_BY(mu_);
+  std::unordered_map<PackNumber, std::uint64_t> parity_bytes_ GUARDED_BY(mu_);
+  std::unordered_set<PackNumber> parity_failed_ GUARDED_BY(mu_);  // not tried until the next scrub
 
   ReadAhead read_ahead_;  // last: its threads use all of the above
 };

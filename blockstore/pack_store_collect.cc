@@ -20,8 +20,10 @@
 #include "blockstore/pack_reader.h"
 #include "blockstore/pack_scan.h"
 #include "blockstore/pack_store.h"
+#include "blockstore/parity_format.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 
 namespace amberfs {
@@ -270,6 +272,7 @@ Status PackStore::Collection::copy_block(const BlockId& id, Step& step, GroupWri
   if (bytes) return writer.add(id, *location, *bytes);
   // Not copied, so that rot is never given a fresh checksum.
   step.stay.insert(location->pack);
+  store_.mark_damaged(id, location->pack);
   TRY_ASSIGN(const PackId pack, store_.pack_id_of(location->pack));
   report_.damage.push_back({store_.packs_directory_ + "/" + pack_file_name(pack), location->offset,
                             kFrameHeaderSize + location->stored_size, id, bytes.error().tried});
@@ -369,7 +372,9 @@ Status PackStore::Collection::commit_switch(Step& step, IndexCommit& change) {
   if (change.packs.empty()) return ok();
   TRY(store_.index_->commit(change));
   WriteLock lock(store_.mu_);
-  for (const IndexMove& move : change.moves) store_.damaged_.erase(move.id);
+  for (const IndexMove& move : change.moves) {
+    if (store_.damaged_.erase(move.id) != 0) store_.marks_changed_ = true;
+  }
   for (const PackRow& row : change.packs) {
     if (row.gone) {
       store_.packs_.erase(row.number);
@@ -497,6 +502,7 @@ Result<PackStore::OpenPack> PackStore::make_group_pack() {
   TRY(index_->commit(change));
   WriteLock lock(mu_);
   packs_[row.number] = row;
+  note_made(row.number);
   return pack;
 }
 
@@ -506,7 +512,10 @@ Status PackStore::remove_gone(const std::vector<PackRow>& rows) {
   for (const PackRow& row : rows) {
     const std::string path = packs_directory_ + "/" + pack_file_name(row.id);
     files_.forget(row.id);
-    Status removed = io_.unlink(path);
+    // Parity first: a crash between the two leaves nothing that no pack belongs to.
+    Status removed = io_.unlink(packs_directory_ + "/" + parity_file_name(row.id));
+    if (!removed && removed.error().sys_errno != ENOENT) return removed;
+    removed = io_.unlink(path);
     files_.forget(row.id);  // a reader may have opened it meanwhile
     if (!removed && removed.error().sys_errno != ENOENT) return removed;
     directories.insert(packs_directory_ + "/" + pack_directory(row.id));

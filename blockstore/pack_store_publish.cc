@@ -115,7 +115,9 @@ void PackStore::finish_publish(const Publish& publish) {
     }
   }
   WriteLock lock(mu_);
-  for (const auto& [id, location] : committing_) damaged_.erase(id);
+  for (const auto& [id, location] : committing_) {
+    if (damaged_.erase(id) != 0) marks_changed_ = true;
+  }
   committing_.clear();
   for (const PackRow& row : publish.change.packs) packs_[row.number] = row;
 }

@@ -5,9 +5,11 @@
 #include "blockstore/pack_files.h"
 #include "blockstore/pack_reader.h"
 #include "blockstore/pack_scan.h"
+#include "blockstore/parity_file.h"
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <map>
 
 namespace amberfs {
@@ -19,12 +21,14 @@ constexpr std::size_t kEntriesAtOnce = 4096;
 class Verifier {
  public:
   Verifier(Io& io, const std::string& packs_directory, Index& index, const FrameCipher& frames,
-           const VerifyOptions& options)
+           const VerifyPlace& place, const VerifyOptions& options)
       : io_(io),
         packs_directory_(packs_directory),
         index_(index),
         frames_(frames),
         options_(options),
+        place_(place),
+        pace_(options.rate_bytes_per_s, options.keep_going),
         files_(io, packs_directory) {}
 
   Result<std::vector<Damage>> run();
@@ -43,7 +47,9 @@ class Verifier {
   void add(const PackRow& row, std::uint64_t offset, std::uint64_t size, std::string what) {
     damage_.push_back({path_of(row), offset, size, std::nullopt, std::move(what)});
   }
+  std::vector<Pack*> in_order_of_id();
   Status check_pack(Pack& pack);
+  Status check_parity(const PackRow& row);
   // The pack as the index lists it now, unless it is marked as gone.
   Result<std::optional<PackRow>> row_now(PackNumber number);
   Status scan_pack(Pack& pack, File& file);
@@ -57,6 +63,8 @@ class Verifier {
   Index& index_;
   const FrameCipher& frames_;
   const VerifyOptions& options_;
+  const VerifyPlace& place_;
+  Pace pace_;
   PackFiles files_;
   std::map<PackNumber, Pack> packs_;
   std::vector<Damage> damage_;
@@ -71,6 +79,10 @@ class Verifier::Visitor final : public FrameVisitor {
 
   Status on_frame(const FrameSpot& seen, ByteView stored) override {
     report_progress(seen.offset + frame_size(seen.header));
+    if (!verifier_.pace_.took(frame_size(seen.header))) {
+      return fail(Errc::kBroken, 0, "verify: it was stopped; with --resume it goes on",
+                  verifier_.path_of(pack_.row));
+    }
     auto frame = verifier_.frames_.open(pack_.row.id, seen.header, stored);
     if (!frame) return on_lost(seen, frame.error().tried);
     const FrameSpot spot{seen.offset, frame->header};
@@ -178,8 +190,12 @@ Result<std::vector<Damage>> Verifier::run() {
     bytes_total_ += row.length;
   }
   bool any_gap = false;
-  for (auto& [number, pack] : packs_) {
-    TRY(check_pack(pack));
+  for (Pack* next : in_order_of_id()) {
+    Pack& pack = *next;
+    if (pack.row.id >= place_.first) {
+      if (place_.begins) TRY(place_.begins(pack.row.id, damage_.size()));
+      TRY(check_pack(pack));
+    }
     any_gap |= !pack.gaps.empty();
     pack.gap_named.resize(pack.gaps.size());
     bytes_done_ += pack.row.length;
@@ -194,6 +210,28 @@ Result<std::vector<Damage>> Verifier::run() {
   return std::move(damage_);
 }
 
+std::vector<Verifier::Pack*> Verifier::in_order_of_id() {
+  std::vector<Pack*> packs;
+  for (auto& [number, pack] : packs_) packs.push_back(&pack);
+  std::ranges::sort(packs, {}, [](const Pack* pack) { return pack->row.id; });
+  return packs;
+}
+
+// One that is missing is no damage: it is made again by the next scrub.
+Status Verifier::check_parity(const PackRow& row) {
+  const std::string path = packs_directory_ + "/" + parity_file_name(row.id);
+  auto parity = ParityFile::open(io_, packs_directory_, row.id, row.length);
+  if (!parity && parity.error().sys_errno == ENOENT) return ok();
+  if (!parity) {
+    damage_.push_back({path, 0, 0, std::nullopt, parity.error().tried});
+    return ok();
+  }
+  for (FileRange& range : parity->check(pace_)) {
+    damage_.push_back({path, range.offset, range.size, std::nullopt, std::move(range.what)});
+  }
+  return ok();
+}
+
 Status Verifier::check_pack(Pack& pack) {
   auto file = io_.open(path_of(pack.row), OpenMode::kRead);
   if (!file) {
@@ -206,7 +244,8 @@ Status Verifier::check_pack(Pack& pack) {
   if (Status header = check_pack_header(**file, pack.row.id, frames_); !header) {
     add(pack.row, 0, kPackHeaderSize, header.error().tried);
   }
-  return scan_pack(pack, **file);
+  TRY(scan_pack(pack, **file));
+  return pack.row.sealed ? check_parity(pack.row) : ok();
 }
 
 Result<std::optional<PackRow>> Verifier::row_now(PackNumber number) {
@@ -323,8 +362,9 @@ void Verifier::name_unnamed_gaps() {
 }  // namespace
 
 Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory, Index& index,
-                                         const FrameCipher& frames, const VerifyOptions& options) {
-  return Verifier(io, packs_directory, index, frames, options).run();
+                                         const FrameCipher& frames, const VerifyPlace& place,
+                                         const VerifyOptions& options) {
+  return Verifier(io, packs_directory, index, frames, place, options).run();
 }
 
 Status check_frame_id(const FrameCipher& frames, const OpenedFrame& frame) {

@@ -12,8 +12,16 @@
 
 namespace amberfs {
 
+// Packs are looked at in order of id, those below `first` not at all; `begins` hears of each
+// before.
+struct VerifyPlace {
+  PackId first{};
+  std::function<Status(const PackId& pack, std::uint64_t damage_count)> begins;
+};
+
 [[nodiscard]] Result<std::vector<Damage>> verify_packs(Io& io, const std::string& packs_directory,
                                                        Index& index, const FrameCipher& frames,
+                                                       const VerifyPlace& place,
                                                        const VerifyOptions& options);
 
 // A frame's plain bytes against its id. kCorrupt when they do not decode or match.

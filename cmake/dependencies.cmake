@@ -6,6 +6,7 @@
 #   libxxhash      0.8.1  libxxhash-dev          frame and record checksums
 #   OpenSSL        3.0    libssl-dev             hashes, ciphers, signatures
 #   lmdb           0.9.24 liblmdb-dev            index
+#   ISA-L          2.30   libisal-dev            Reed-Solomon parity of packs
 #   fmt            9.1    libfmt-dev             text formatting (no <format> in libstdc++ 12)
 #   spdlog         1.10   libspdlog-dev          the server's log
 #   CLI11          2.1    libcli11-dev           command line
@@ -14,7 +15,7 @@
 #   GoogleTest     1.12   libgtest-dev libgmock-dev
 #   benchmark      1.7    libbenchmark-dev       tests/micro, only with AMBERFS_BENCH
 set(AMBERFS_DEBIAN_PACKAGES
-  "pkg-config libfuse3-dev libzstd-dev libxxhash-dev libssl-dev liblmdb-dev libfmt-dev libspdlog-dev \
+  "pkg-config libfuse3-dev libzstd-dev libxxhash-dev libssl-dev liblmdb-dev libisal-dev libfmt-dev libspdlog-dev \
 libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libgtest-dev libgmock-dev")
 if(AMBERFS_BENCH)
   string(APPEND AMBERFS_DEBIAN_PACKAGES " libbenchmark-dev")
@@ -43,6 +44,7 @@ amberfs_require_pkg(FUSE3 "fuse3>=3.14")
 amberfs_require_pkg(ZSTD "libzstd>=1.5.4")
 amberfs_require_pkg(XXHASH "libxxhash>=0.8.1")
 amberfs_require_pkg(LMDB "lmdb>=0.9.24")
+amberfs_require_pkg(ISAL "libisal>=2.30")
 amberfs_require_pkg(TOMLPP "tomlplusplus>=3.3")
 amberfs_require_package(OpenSSL)
 amberfs_require_package(Threads)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an engine does unasked: commits, scheduled snapshots and collections, the journal's timer,
 // and what keeps room on the disk.
+#include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
 #include "fs/engine.h"
 
@@ -19,6 +20,9 @@ constexpr auto kPollInterval = std::chrono::milliseconds(250);
 constexpr auto kRetryAfterFailure = std::chrono::seconds(5);
 // Not in the rush of a start; but also where no server lives as long as the schedule asks for.
 constexpr auto kFirstCollectMax = std::chrono::hours(1);
+constexpr std::chrono::seconds kFirstScrubMax = std::chrono::hours(1);
+constexpr std::chrono::seconds kScrubGoesOnAfter{30};
+constexpr auto kProtectEvery = std::chrono::seconds(1);
 // Who waits for room has a program waiting behind it.
 constexpr auto kReliefMax = std::chrono::seconds(10);
 // What one entry of the overlay costs in tree nodes, as a multiple of its size in memory: a guess
@@ -60,6 +64,7 @@ void Engine::start_background() {
   background_ = std::thread([this] { background_loop(); });
   journal_sync_ = std::thread([this] { journal_sync_loop(); });
   if (config_.gc_every_s > 0) collector_ = std::thread([this] { collect_loop(); });
+  scrubber_ = std::thread([this] { scrub_loop(); });
 }
 
 void Engine::guard_space(std::uint64_t dirty_max_bytes) {
@@ -198,6 +203,56 @@ void Engine::collect_loop() {
     log_info("scheduled gc: packs from {} to {} bytes, {} blocks dropped, {} damaged",
              report->bytes_before, report->bytes_after, report->blocks_dropped,
              report->damage.size());
+  }
+}
+
+// Schedules are kept across restarts: a pass that was cut off goes on, the next one is due when the
+// time since the last one began has passed.
+std::chrono::seconds Engine::until_next_scrub() {
+  const std::chrono::seconds every(config_.scrub_every_s);
+  const BlockStore::ScrubPasses passes = blocks_->scrub_passes();
+  if (passes.current.begin_ns != 0) return std::min(every, kScrubGoesOnAfter);
+  const std::chrono::seconds first = std::min(every, kFirstScrubMax);
+  if (passes.last.begin_ns == 0) return first;
+  const std::chrono::seconds since((now_ns() - passes.last.begin_ns) / 1'000'000'000);
+  return std::clamp(every - since, first, every);
+}
+
+Result<ScrubReport> Engine::scrub(ScrubOptions options) {
+  options.keep_going = [this, asked = options.keep_going] {
+    return !collecting_stopped_ && (!asked || asked());
+  };
+  return blocks_->scrub(options);
+}
+
+// What was sealed gets its parity within seconds, and a pack in which a read met damage is healed;
+// now and then everything is looked at.
+void Engine::scrub_loop() {
+  const BackgroundPriority priority;
+  const auto keep_going = [this] { return !collecting_stopped_; };
+  auto next = Clock::now() + until_next_scrub();
+  std::string told;
+  while (wait_until(Clock::now() + kProtectEvery)) {
+    // Parity must not take the room that a commit will need.
+    if (space_->is_tight()) continue;
+    const Status done = blocks_->protect(keep_going);
+    // Tried each second, told once.
+    const std::string failure = done ? std::string() : done.error().to_string();
+    if (!failure.empty() && failure != told) log_error("protect packs: {}", failure);
+    told = failure;
+    if (config_.scrub_every_s == 0 || Clock::now() < next) continue;
+    const auto report = scrub({.rate_bytes_per_s = config_.scrub_rate, .is_scheduled = true});
+    if (!report) {
+      log_error("scheduled scrub: {}", report.error().to_string());
+      next = Clock::now() + kFirstScrubMax;
+      continue;
+    }
+    if (report->stopped) continue;
+    log_info(
+        "scheduled scrub: {} bytes looked at, {} places repaired, {} damaged and not to be "
+        "repaired, parity written for {} packs",
+        report->pass.bytes, report->pass.repaired, report->pass.lost, report->parity_written);
+    next = Clock::now() + until_next_scrub();
   }
 }
 

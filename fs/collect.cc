@@ -199,7 +199,14 @@ Result<CompactReport> Engine::collect(const CollectOptions& options) {
   };
   auto report = run();
   blocks_->end_collect();
-  if (report) space_->refresh();
+  if (report) {
+    space_->refresh();
+    // A mounted store would do it a second later; when room is short it waits for more.
+    Status made = space_->is_tight() ? ok() : blocks_->protect(compact.keep_going);
+    if (!made) {
+      log_warning("collect: the new packs have no parity yet: {}", made.error().to_string());
+    }
+  }
   return report;
 }
 

@@ -12,6 +12,10 @@
 namespace amberfs {
 namespace {
 
+// Of stores whose config.toml does not say.
+constexpr std::int64_t kParityPercent = 3;
+constexpr std::uint64_t kCheckAgeS = 30 * 86400;
+
 constexpr std::string_view kTemplate =
     R"(# amberfs store. Read when the store is opened: unmount before you edit it.
 # Sizes: 64KiB, 1MiB, 2GiB.  Durations: 30s, 10m, 2h, 1d.
@@ -61,6 +65,16 @@ every = "10m"              # automatic snapshots, skipped when nothing changed; 
 [gc]
 every = "1d"               # packs smaller what stays, gives back what nothing names; or "off"
 zstd_level = 22            # 1 (fast) to 22 (small), in threads that run when nothing else does
+
+[parity]
+percent = 3                # kept beside each full pack, to make again what rots in it; 0 for none,
+                           # 25 at most
+
+[scrub]
+every = "7d"               # everything stored is looked at, and healed from parity; or "off"
+rate = "20MiB"             # so much a second at most; "0" for no limit
+age = "30d"                # a block not looked at for so long is read before new data relies on it;
+                           # or "off"
 )";
 
 constexpr std::string_view kCipherName = "xaes-256-gcm";
@@ -300,6 +314,13 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.texts("capture.exact", config.exact_globs);
   read.duration_s("schedule.every", config.snapshot_every_s, 0);
   read.duration_s("gc.every", config.gc_every_s, 0);
+  std::int64_t parity_percent = kParityPercent;
+  read.integer("parity.percent", parity_percent, 0, kParityPercentMax);
+  config.blocks.parity_percent = static_cast<unsigned>(parity_percent);
+  read.duration_s("scrub.every", config.scrub_every_s, 0);
+  read.size("scrub.rate", config.scrub_rate, 0, 1024 * kGiB);
+  config.blocks.check_age_s = kCheckAgeS;
+  read.duration_s("scrub.age", config.blocks.check_age_s, 0);
   read.refuse_unknown();
   TRY(read.result());
   if (format == 0) return bad(path, "store.format", "it is missing");

@@ -22,8 +22,9 @@ struct Config {
   std::string store_id;                           // [store] id: 32 hex digits, made by init
   bool encrypted = false;                         // [store] encryption; fixed by init
   ChunkerOptions chunker;                         // [chunking] min, average, max
-  BlockStoreOptions blocks;  // [codec] zstd_level, [packs] size, [cache] blocks
-  JournalOptions journal;    // [journal] segment, zstd_level
+  // [codec] zstd_level, [packs] size, [cache] blocks, [parity] percent, [scrub] age
+  BlockStoreOptions blocks;
+  JournalOptions journal;                           // [journal] segment, zstd_level
   std::uint64_t commit_journal_bytes = 256 * kMiB;  // [commit] journal: commit when it passes this
   std::uint64_t commit_every_s = 30;                // [commit] every; 0: only by size
   std::uint64_t journal_sync_ms = 1000;             // [journal] sync_every
@@ -33,6 +34,8 @@ struct Config {
   std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
   std::uint64_t gc_every_s = 86400;                 // [gc] every; 0: off
   int gc_zstd_level = CompactOptions{}.zstd_level;  // [gc] zstd_level
+  std::uint64_t scrub_every_s = 7 * 86400;          // [scrub] every; 0: off
+  std::uint64_t scrub_rate = 20 * kMiB;             // [scrub] rate, bytes a second; 0: no limit
 };
 
 // The text of a new store's config.toml: every setting with its default and a line that explains

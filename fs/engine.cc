@@ -194,6 +194,7 @@ Status Engine::close() {
   if (background_.joinable()) background_.join();
   if (journal_sync_.joinable()) journal_sync_.join();
   if (collector_.joinable()) collector_.join();
+  if (scrubber_.joinable()) scrubber_.join();
   // Every step is tried even when one before it failed: a failed commit still leaves the journal.
   Status committed = live_->dirty() ? commit() : ok();
   if (!committed && committed.error().code == Errc::kNoSpace) {

@@ -93,8 +93,10 @@ class Engine {
   [[nodiscard]] Status finish_predecessors_change();
   [[nodiscard]] const AppliedRequests& applied_requests() const { return applied_requests_; }
 
-  // Starts the journal's timer, the commit thread and the schedules of snapshots and collections
-  // (the mounted server).
+  // Looks at all packs and heals them: BlockStore::scrub, until stop_collecting().
+  [[nodiscard]] Result<ScrubReport> scrub(ScrubOptions options);
+  // Starts the journal's timer, the commit thread and the schedules of snapshots, collections and
+  // scrubs (the mounted server).
   void start_background();
   // New data is refused from now on when the disk has no room for it, given that the kernel may
   // hold so many dirty bytes. After start_background().
@@ -120,9 +122,10 @@ class Engine {
   [[nodiscard]] Status replace_chain(const PublicKey& first_key, std::span<const Link> links);
   // Gives back what nothing names any more, and lays what stays side by side: see fs/collect.h.
   [[nodiscard]] Result<CompactReport> collect(const CollectOptions& options);
-  // Collections that run end soon, with what is done; there will be no more. Who runs one by a
-  // command holds up the end of the server otherwise.
+  // Collections and scrubs that run end soon, with what is done; there will be no more. Who runs
+  // one by a command holds up the end of the server otherwise.
   void stop_collecting() { collecting_stopped_ = true; }
+  [[nodiscard]] bool is_stopping() const { return collecting_stopped_; }
   // Commits, stops the threads, closes everything. The destructor does the same but can only log.
   [[nodiscard]] Status close();
 
@@ -192,6 +195,8 @@ class Engine {
   [[nodiscard]] bool wait_for_work(bool& commit_wanted);
   void background_loop();
   void collect_loop();
+  void scrub_loop();
+  [[nodiscard]] std::chrono::seconds until_next_scrub();
   [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point when);
   void journal_sync_loop();
   void note_result(const char* what, const Status& status);
@@ -234,6 +239,7 @@ class Engine {
   std::atomic<std::int64_t> hold_back_after_ns_{0};  // steady clock
   std::thread background_;
   std::thread collector_;
+  std::thread scrubber_;
   std::thread journal_sync_;
   bool closed_ = false;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Commands: status, verify, gc.
+// Commands: status, verify, gc, scrub.
 #include "fs/service_call.h"
 #include "fs/verify_store.h"
 
@@ -70,10 +70,39 @@ Json to_json(const DiskState& disk) {
           {"reason", disk.reason}};
 }
 
+Json to_json(const ScrubPass& pass) {
+  if (pass.begin_ns == 0) return nullptr;
+  return {{"begin", format_time(pass.begin_ns)},
+          {"end", pass.end_ns == 0 ? Json() : Json(format_time(pass.end_ns))},
+          {"bytes", pass.bytes},
+          {"repaired", pass.repaired},
+          {"lost", pass.lost}};
+}
+
+Json scrub_status(Engine& engine, const BlockStoreStats& stats) {
+  const BlockStore::ScrubPasses passes = engine.blocks().scrub_passes();
+  return {
+      {"last", to_json(passes.last)},       {"current", to_json(passes.current)},
+      {"total_bytes", stats.pack_bytes},    {"damaged_blocks", stats.damaged_blocks},
+      {"parity_bytes", stats.parity_bytes}, {"packs_without_parity", stats.packs_without_parity}};
+}
+
+// What is known of damage, in words.
+void add_damage_problem(Engine& engine, const BlockStoreStats& stats, Json& list) {
+  const BlockStore::ScrubPasses passes = engine.blocks().scrub_passes();
+  const std::uint64_t places = std::max(passes.last.lost, passes.current.lost);
+  if (stats.damaged_blocks == 0 && places == 0) return;
+  list.push_back(fmt::format(
+      "the store is damaged: {} blocks cannot be read, the newest scrub met {} places that parity "
+      "does not bring back: amberfs verify names the files",
+      stats.damaged_blocks, places));
+}
+
 // What an administrator should know of, in words; empty when all is well.
-Json problems(Engine& engine, const DiskState& disk) {
+Json problems(Engine& engine, const DiskState& disk, const BlockStoreStats& stats) {
   Json list = Json::array();
   if (!disk.reason.empty()) list.push_back(disk.reason);
+  add_damage_problem(engine, stats, list);
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
   if (std::string chain = engine.chain().problem(); !chain.empty()) list.push_back(chain);
@@ -144,11 +173,22 @@ Result<Reply> run_status(const Call& call) {
   json["commits"] = {{"count", engine.health().commits},
                      {"last", format_time(head.commit_time_ns)},
                      {"root", head.root.to_hex()}};
+  json["scrub"] = scrub_status(engine, stats);
   json["disk"] = to_json(disk);
   json["chain"] = chain_status(engine);
   json["memory_bytes"] = resident_bytes();
-  json["problems"] = problems(engine, disk);
+  json["problems"] = problems(engine, disk, stats);
   return make_reply(json);
+}
+
+Json to_json(const VerifyFinding& finding) {
+  Json json{{"kind", finding.kind},     {"object", finding.object}, {"snapshot", finding.snapshot},
+            {"offset", finding.offset}, {"size", finding.size},     {"what", finding.what}};
+  if (finding.kind == "file") {
+    json["readable_before"] = {finding.before_begin, finding.offset};
+    json["readable_behind"] = {finding.offset + finding.size, finding.behind_end};
+  }
+  return json;
 }
 
 Result<Reply> run_verify(const Call& call) {
@@ -157,15 +197,14 @@ Result<Reply> run_verify(const Call& call) {
     if (!call.progress()) return;
     call.progress()(Json{{"what", "verify"}, {"done", done}, {"total", total}}.dump());
   };
-  TRY_ASSIGN(VerifyReport report, verify_store(call.engine(), full, progress));
+  VerifyOptions options{.full = full, .progress = progress};
+  TRY_ASSIGN(options.rate_bytes_per_s, call.number("rate"));
+  TRY_ASSIGN(options.resume, call.flag("resume"));
+  options.keep_going = [&] { return !call.engine().is_stopping(); };
+  TRY_ASSIGN(VerifyReport report, verify_store(call.engine(), options));
   Json damage = Json::array();
   for (const VerifyFinding& finding : report.findings) {
-    damage.push_back({{"kind", finding.kind},
-                      {"object", finding.object},
-                      {"snapshot", finding.snapshot},
-                      {"offset", finding.offset},
-                      {"size", finding.size},
-                      {"what", finding.what}});
+    damage.push_back(to_json(finding));
   }
   Json reply{{"ok", report.ok()},
              {"full", full},
@@ -214,6 +253,41 @@ Result<Reply> run_gc(const Call& call) {
                      {"damage", std::move(damage)}});
 }
 
+Json to_json(const std::vector<Damage>& ranges) {
+  constexpr std::size_t kShown = 10'000;
+  Json list = Json::array();
+  for (const Damage& range : ranges) {
+    if (list.size() == kShown) break;
+    list.push_back({{"kind", "pack"},
+                    {"object", range.file},
+                    {"offset", range.offset},
+                    {"size", range.size},
+                    {"what", range.what}});
+  }
+  return list;
+}
+
+// What `repair --packs` asks for.
+Result<Reply> run_scrub(const Call& call) {
+  ScrubOptions options;
+  TRY_ASSIGN(options.rate_bytes_per_s, call.number("rate"));
+  TRY_ASSIGN(options.dry_run, call.flag("dry_run"));
+  options.progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (!call.progress()) return;
+    call.progress()(Json{{"what", "scrub"}, {"done", done}, {"total", total}}.dump());
+  };
+  TRY_ASSIGN(const ScrubReport report, call.engine().scrub(options));
+  return make_reply({{"dry_run", options.dry_run},
+                     {"bytes", report.pass.bytes},
+                     {"repaired_count", report.repaired.size()},
+                     {"repaired", to_json(report.repaired)},
+                     {"lost_count", report.lost.size()},
+                     {"lost", to_json(report.lost)},
+                     {"parity", to_json(report.parity)},
+                     {"parity_written", report.parity_written},
+                     {"stopped", report.stopped}});
+}
+
 // Answered before the server makes way: who asked then looks for its successor.
 Result<Reply> run_hand_over(const Call& call) {
   TRY_ASSIGN(const std::string binary, call.text("binary"));
@@ -227,7 +301,8 @@ Result<Reply> run_hand_over(const Call& call) {
 }
 
 constexpr std::array kCommands{Command{"status", run_status}, Command{"verify", run_verify},
-                               Command{"gc", run_gc}, Command{"hand_over", run_hand_over}};
+                               Command{"gc", run_gc}, Command{"scrub", run_scrub},
+                               Command{"hand_over", run_hand_over}};
 
 }  // namespace
 

@@ -15,9 +15,8 @@ class StoreVerifier {
  public:
   explicit StoreVerifier(Engine& engine) : engine_(engine) {}
 
-  Result<VerifyReport> run(bool full,
-                           const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-    TRY(check_blocks({.full = full, .progress = progress}));
+  Result<VerifyReport> run(const VerifyOptions& options) {
+    TRY(check_blocks(options));
     TRY_ASSIGN(auto inspection, engine_.catalog().inspect());
     for (const auto& [file, error] : inspection.damaged) {
       add({.kind = "manifest", .object = file, .what = error.to_string()});
@@ -38,6 +37,7 @@ class StoreVerifier {
     }
     report_.snapshots = inspection.good.size();
     TRY(check_consistency(live));
+    find_readable_around();
     return std::move(report_);
   }
 
@@ -47,10 +47,28 @@ class StoreVerifier {
     if (report_.findings.size() < kFindingsMax) report_.findings.push_back(std::move(finding));
   }
 
+  // Findings of one file follow each other, in order of offset.
+  void find_readable_around() {
+    auto& all = report_.findings;
+    const auto is_same_file = [](const VerifyFinding& a, const VerifyFinding& b) {
+      return a.kind == b.kind && a.object == b.object && a.snapshot == b.snapshot;
+    };
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (all[i].kind != "file") continue;
+      if (i > 0 && is_same_file(all[i - 1], all[i])) {
+        all[i].before_begin = all[i - 1].offset + all[i - 1].size;
+        all[i - 1].behind_end = all[i].offset;
+      }
+    }
+  }
+
   Status check_blocks(const VerifyOptions& options) {
     TRY_ASSIGN(auto damages, engine_.blocks().verify(options));
     for (const Damage& damage : damages) {
-      add({.kind = damage.block ? "frame" : "index",
+      const bool is_parity = damage.file.ends_with(".parity");
+      add({.kind = damage.block ? "frame"
+                   : is_parity  ? "parity"
+                                : "index",
            .object = damage.file,
            .offset = damage.offset,
            .size = damage.size,
@@ -108,6 +126,7 @@ class StoreVerifier {
   static VerifyFinding file_finding(const View& view, const std::string& name, const ParsedKey& key,
                                     std::uint64_t size, const std::string& what) {
     const auto path = view.path_of(key.ino);
+    const auto inode = view.inode(key.ino);
     const std::string object =
         path && *path ? "/" + encode_path(**path) : "inode " + std::to_string(key.ino);
     return {.kind = "file",
@@ -115,7 +134,8 @@ class StoreVerifier {
             .snapshot = name,
             .offset = key.number - size,
             .size = size,
-            .what = what};
+            .what = what,
+            .behind_end = inode ? std::max(inode->size_bytes, key.number) : key.number};
   }
 
   Status check_consistency(const Manifest& live) {
@@ -142,9 +162,13 @@ class StoreVerifier {
 
 }  // namespace
 
+Result<VerifyReport> verify_store(Engine& engine, const VerifyOptions& options) {
+  return StoreVerifier(engine).run(options);
+}
+
 Result<VerifyReport> verify_store(
     Engine& engine, bool full, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
-  return StoreVerifier(engine).run(full, progress);
+  return verify_store(engine, {.full = full, .progress = progress});
 }
 
 }  // namespace amberfs

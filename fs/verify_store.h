@@ -18,12 +18,16 @@
 namespace amberfs {
 
 struct VerifyFinding {
-  std::string kind;          // "frame", "index", "node", "file", "manifest", "inode", "journal"
-  std::string object;        // file of the store, or path in a snapshot
+  std::string kind;    // "frame", "index", "parity", "node", "file", "manifest", "inode", "journal"
+  std::string object;  // file of the store, or path in a snapshot
   std::string snapshot;      // time of the snapshot, "live", or ""
   std::uint64_t offset = 0;  // byte range of the object that is lost
   std::uint64_t size = 0;
   std::string what;
+  // Of a file: what can be read before and behind the lost range, up to the next lost one or an
+  // end of the file. Ranges [begin, end).
+  std::uint64_t before_begin = 0;
+  std::uint64_t behind_end = 0;
 };
 
 struct VerifyReport {
@@ -35,6 +39,8 @@ struct VerifyReport {
   [[nodiscard]] bool ok() const { return findings.empty(); }
 };
 
+// `options` are of the packs; manifests and trees are always looked at as a whole.
+[[nodiscard]] Result<VerifyReport> verify_store(Engine& engine, const VerifyOptions& options);
 [[nodiscard]] Result<VerifyReport> verify_store(
     Engine& engine, bool full, const std::function<void(std::uint64_t, std::uint64_t)>& progress);
 

@@ -3,6 +3,8 @@
 #include "blockstore/group_format.h"
 #include "blockstore/index_format.h"
 #include "blockstore/pack_scan.h"
+#include "blockstore/parity_writer.h"
+#include "blockstore/scrub_state.h"
 #include "tests/blockstore/store_fixture.h"
 
 #include <cstdio>
@@ -125,6 +127,32 @@ TEST(PackGolden, DocumentedPackIsValid) {
   ASSERT_EQ(counter.seen.size(), 2U);
   EXPECT_EQ(counter.seen[0], "hello, amberfs\n");
   EXPECT_EQ(must(decode_head(counter.seen[1])).head, "root");
+}
+
+// Its header and checksums, which say what all the rest is.
+TEST(ParityGolden, DocumentShowsWhatIsWritten) {
+  testing::TempDir dir;
+  auto io = make_posix_io();
+  must(io->make_directory(dir / "ab"));
+  auto file = must(io->open(dir / pack_file_name(kPack), OpenMode::kCreateNew));
+  must(file->pwrite(example_pack(), 0));
+  Pace pace;
+  must(write_parity(*io, dir.path(), kPack, example_pack().size(), 3, pace));
+  const Bytes parity = must(io->read_file(dir / parity_file_name(kPack), kMiB));
+  const ParityGeometry geometry = choose_parity_geometry(example_pack().size(), 3);
+  EXPECT_EQ(parity.size(), geometry.file_size());
+  const Bytes begin = parity.substr(0, geometry.rows_offset());
+  EXPECT_EQ(documented("parity.md", "```hex"), begin) << hex_dump(begin);
+}
+
+TEST(ScrubStateGolden, DocumentShowsWhatIsWritten) {
+  ScrubState state;
+  state.current = {.begin_ns = 1'795'168'800'000'000'000, .bytes = 300};
+  state.place = {kPack, 0x40};
+  state.checked_ns[kPack] = 1'795'168'800'000'000'000;
+  state.damaged = {BlockId{sha256("hello, amberfs\n")}};
+  const Bytes raw = encode_scrub_state(state);
+  EXPECT_EQ(documented("scrub.md", "```hex"), raw) << hex_dump(raw);
 }
 
 TEST(IndexGolden, DocumentShowsWhatIsWritten) {
