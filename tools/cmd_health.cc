@@ -205,10 +205,12 @@ Status print_rebuild(const RebuildReport& report, const RepairOptions& options) 
         fmt::format("Made the index anew: {} blocks in {} packs\n", report.blocks, report.packs)));
     return report.kept.empty() ? ok() : print("The old index is kept: " + report.kept + "\n");
   }
-  return print(options.dry_run
+  const bool needed = !options.head || (report.head_found && report.old_head != report.head);
+  return print(options.dry_run && needed
                    ? fmt::format("The index would be made anew: {} blocks in {} packs\n",
                                  report.blocks, report.packs)
-                   : "Nothing was changed.\n");
+               : options.dry_run ? "Nothing would be changed.\n"
+                                 : "Nothing was changed.\n");
 }
 
 // Beside, never over: the old index is kept under another name.
