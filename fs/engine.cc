@@ -148,10 +148,11 @@ Status Engine::recover() {
     MutexLock lock(head_mu_);
     head_ = head;
   }
-  TRY_ASSIGN(catalog_, Catalog::open(io_, store_ + "/snapshots"));
+  TRY_ASSIGN(catalog_, Catalog::open(io_, store_ + "/snapshots", cipher_));
   TRY(open_chain());
   live_ = std::make_unique<LiveMap>(*blocks_, head.root, head.totals, head.next_ino);
   JournalOptions journal_options = config_.journal;
+  journal_options.packing.cipher = cipher_;
   journal_options.make_room = [this] { return space_->spend(); };
   TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", journal_options, head.journal,
                                      [this](const Batch& batch, const Appended&) {
@@ -163,7 +164,7 @@ Status Engine::recover() {
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
   filesystem_->set_space(*space_);
-  filesystem_->set_packing(config_.journal.packing);
+  filesystem_->set_packing(journal_options.packing);
   filesystem_->set_hold_back([this] { hold_back(); });
   return ok();
 }

@@ -2,11 +2,13 @@
 // The journal on files. Three locks, taken in this order: sync state, append, the pool's.
 #include "fs/journal.h"
 
+#include "blockstore/base/hash.h"
 #include "blockstore/base/log.h"
 #include "blockstore/base/mutex.h"
 #include "fs/batch_format.h"
 #include "fs/journal_replay.h"
 #include "fs/journal_salvage.h"
+#include "fs/journal_seal.h"
 
 #include <algorithm>
 #include <atomic>
@@ -41,11 +43,19 @@ class FileJournal final : public Journal {
   Status close() override;
 
  private:
-  [[nodiscard]] Result<Appended> append_locked(RecordHeader& header, std::vector<ByteView>& parts)
-      REQUIRES(append_mu_);
+  // A record before it has its place.
+  struct NewRecord {
+    RecordHeader header;
+    Bytes payload;  // in an encrypted store: the changes, to be sealed when the place is known
+    std::span<const ByteView> data;
+    std::uint64_t data_hash = 0;
+  };
+  [[nodiscard]] Result<NewRecord> make_record(const Batch& batch) const;
+  [[nodiscard]] Result<Appended> append_locked(NewRecord& record) REQUIRES(append_mu_);
   [[nodiscard]] Status make_room(std::uint64_t record_size) REQUIRES(append_mu_);
   [[nodiscard]] Status write_record(std::span<const ByteView> parts) REQUIRES(append_mu_);
   [[nodiscard]] Status write_parts(std::span<const ByteView> parts) REQUIRES(append_mu_);
+  [[nodiscard]] Result<Bytes> read_area(const PackedCache::Key& area);
   [[nodiscard]] Result<PackedCache::Data> unpack(const PackedCache::Key& area);
   [[nodiscard]] Status salvage(const Error& cause, const char* tried) REQUIRES(append_mu_);
   [[nodiscard]] Status clear_failed_write() REQUIRES(append_mu_);
@@ -58,6 +68,7 @@ class FileJournal final : public Journal {
 
   SegmentPool pool_;
   const JournalOptions options_;
+  const StoreCipher* const cipher_ = options_.packing.cipher.get();  // null: a plain store
 
   Mutex append_mu_;
   // The segment that is written to. Null until the first append of this life of the journal.
@@ -100,7 +111,7 @@ class FileJournal final : public Journal {
 // before the first append.
 Status FileJournal::recover(const JournalPosition& from, const ReplayVisitor& visit) {
   TRY(pool_.load(from.segment));
-  TRY_ASSIGN(const Replayed replayed, replay_journal(pool_, from, visit));
+  TRY_ASSIGN(const Replayed replayed, replay_journal(pool_, cipher_, from, visit));
   const JournalPosition& end = replayed.end;
   // After a kill of the process records are valid that were never synced. What is built on them
   // from now on (answers to programs, records that call them durable) needs them to last.
@@ -116,41 +127,52 @@ Status FileJournal::recover(const JournalPosition& from, const ReplayVisitor& vi
   return ok();
 }
 
-Result<Appended> FileJournal::append(const Batch& batch) {
-  const Bytes payload = encode_changes(batch.changes());
-  if (payload.size() + batch.data_size() > kBatchSizeMax) {
+Result<FileJournal::NewRecord> FileJournal::make_record(const Batch& batch) const {
+  NewRecord record{.header = {}, .payload = encode_changes(batch.changes()), .data = batch.data()};
+  const std::uint64_t payload_size =
+      cipher_ != nullptr ? sealed_payload_size(record.payload.size()) : record.payload.size();
+  if (payload_size + batch.data_size() > kBatchSizeMax) {
     return fail(Errc::kBadRequest, 0,
                 fmt::format("append to the journal: a batch of {} bytes",
-                            payload.size() + batch.data_size()));
+                            payload_size + batch.data_size()));
   }
-  RecordHeader header;
+  RecordHeader& header = record.header;
   header.kind = batch.kind();
   header.origin = batch.origin();
   header.time_ns = batch.time_ns();
   header.inode_delta = batch.inode_delta();
   header.byte_delta = batch.byte_delta();
-  header.payload_size = static_cast<std::uint32_t>(payload.size());
+  header.payload_size = static_cast<std::uint32_t>(payload_size);
   header.data_size = static_cast<std::uint32_t>(batch.data_size());
-  header.body_checksum = body_checksum(payload, batch.data());
-  std::vector<ByteView> parts;
-  parts.reserve(batch.data().size() + 2);
-  parts.insert(parts.end(), {ByteView(), ByteView(payload)});
-  parts.insert(parts.end(), batch.data().begin(), batch.data().end());
-
-  MutexLock lock(append_mu_);
-  return append_locked(header, parts);
+  if (cipher_ != nullptr) {
+    record.data_hash = xxh3_of_parts({}, record.data);
+  } else {
+    header.body_checksum = body_checksum(record.payload, record.data);
+  }
+  return record;
 }
 
-// parts[0] is left for the header, which depends on the place that the record gets.
-Result<Appended> FileJournal::append_locked(RecordHeader& header, std::vector<ByteView>& parts) {
+Result<Appended> FileJournal::append(const Batch& batch) {
+  TRY_ASSIGN(NewRecord record, make_record(batch));
+  MutexLock lock(append_mu_);
+  return append_locked(record);
+}
+
+Result<Appended> FileJournal::append_locked(NewRecord& record) {
+  RecordHeader& header = record.header;
   TRY(check_writable());
   TRY(make_room(header.record_size()));
   header.salt = tail_->salt;
   header.segment = tail_->number;
   header.seq = position_.next_seq;
   header.durable_seq = durable_seq_.load();
-  const Bytes head = encode_record_header(header);
-  parts[0] = head;
+  if (cipher_ != nullptr) {
+    TRY_ASSIGN(record.payload, seal_payload(*cipher_, header, record.payload, record.data));
+    header.body_checksum = sealed_body_checksum(record.payload, record.data_hash);
+  }
+  const Bytes head = encode_record_header(cipher_ != nullptr ? visible_part(header) : header);
+  std::vector<ByteView> parts{head, record.payload};
+  parts.insert(parts.end(), record.data.begin(), record.data.end());
   TRY(write_record(parts));
 
   const Appended appended{header.seq, header.segment,
@@ -335,18 +357,29 @@ Status FileJournal::read(std::uint64_t segment, std::uint64_t position, char* ta
   return found->file->pread_exact(target, size, position);
 }
 
-Result<PackedCache::Data> FileJournal::unpack(const PackedCache::Key& area) {
-  if (PackedCache::Data cached = unpacked_.find(area)) return cached;
-  Bytes header(PackedSizes::kHeaderSize, '\0');
+// The plain bytes of a packed area, or of a sealed one.
+Result<Bytes> FileJournal::read_area(const PackedCache::Key& area) {
+  Bytes header(cipher_ != nullptr ? SealedArea::kHeaderSize : PackedSizes::kHeaderSize, '\0');
   TRY(read(area.segment, area.position, header.data(), header.size()));
-  TRY_ASSIGN(const PackedSizes sizes, decode_packed_sizes(header));
-  if (sizes.frame > kBatchSizeMax) {
-    return journal_damage(pool_, {area.segment, area.position, 0}, "no packed data");
+  PackedSizes sizes;
+  if (cipher_ != nullptr) {
+    sizes.frame = load_le<std::uint32_t>(header.data());
+  } else {
+    TRY_ASSIGN(sizes, decode_packed_sizes(header));
   }
+  if (sizes.frame > kBatchSizeMax) return fail(Errc::kCorrupt, 0, "no packed data");
   Bytes frame(sizes.frame, '\0');
   TRY(read(area.segment, area.position + header.size(), frame.data(), frame.size()));
-  Result<Bytes> plain = unpack_data(sizes, frame);
-  if (!plain) return journal_damage(pool_, {area.segment, area.position, 0}, plain.error().tried);
+  return cipher_ != nullptr ? open_area(*cipher_, frame) : unpack_data(sizes, frame);
+}
+
+Result<PackedCache::Data> FileJournal::unpack(const PackedCache::Key& area) {
+  if (PackedCache::Data cached = unpacked_.find(area)) return cached;
+  Result<Bytes> plain = read_area(area);
+  if (!plain && plain.error().code == Errc::kCorrupt) {
+    return journal_damage(pool_, {area.segment, area.position, 0}, plain.error().tried);
+  }
+  if (!plain) return fail(std::move(plain).error());
   auto data = std::make_shared<const Bytes>(*std::move(plain));
   unpacked_.insert(area, data);
   return data;
@@ -366,11 +399,15 @@ Status FileJournal::read_packed(const PackedCache::Key& area, std::uint64_t offs
 Status FileJournal::check(const JournalPosition& from, const JournalPosition& to) {
   RecordWalker walker(pool_, from);
   while (walker.position().next_seq < to.next_seq) {
-    TRY_ASSIGN(const std::optional<RecordView> record, walker.next());
+    const JournalPosition here = walker.position();
+    TRY_ASSIGN(std::optional<RecordView> record, walker.next());
     if (!record) {
-      return journal_damage(
-          pool_, walker.position(),
-          fmt::format("record {} does not match its checksum", walker.position().next_seq));
+      return journal_damage(pool_, here,
+                            fmt::format("record {} does not match its checksum", here.next_seq));
+    }
+    if (cipher_ == nullptr) continue;
+    if (auto opened = open_record(cipher_, *record); !opened) {
+      return journal_damage(pool_, here, opened.error().tried);
     }
   }
   return ok();

@@ -35,7 +35,9 @@ Bytes command_field(const std::string& command) {
 
 Bytes encode_segment_header(const SegmentHeader& header) {
   Encoder out;
-  out.bytes(kSegmentMagic).u32(SegmentHeader::kVersion).u32(SegmentHeader::kRecordsOffset);
+  out.bytes(kSegmentMagic);
+  out.u32(header.sealed ? SegmentHeader::kSealedVersion : SegmentHeader::kPlainVersion);
+  out.u32(SegmentHeader::kRecordsOffset);
   out.u64(header.number).u64(header.size_bytes).u64(header.salt).i64(header.time_ns).u64(0);
   append_checksum(out);
   return std::move(out).take();
@@ -47,9 +49,11 @@ Result<SegmentHeader> decode_segment_header(ByteView bytes) {
   bytes = bytes.substr(0, SegmentHeader::kSize);
   if (!bytes.starts_with(kSegmentMagic) || !checksum_matches(bytes)) return not_a_header(kTried);
   Decoder in(bytes.substr(kSegmentMagic.size()));
-  if (in.u32() > SegmentHeader::kVersion) return fail(Errc::kNewerFormat, 0, kTried);
-  const std::uint32_t records_offset = in.u32();
   SegmentHeader header;
+  const std::uint32_t version = in.u32();
+  if (version > SegmentHeader::kVersion) return fail(Errc::kNewerFormat, 0, kTried);
+  header.sealed = version == SegmentHeader::kSealedVersion;
+  const std::uint32_t records_offset = in.u32();
   header.number = in.u64();
   header.size_bytes = in.u64();
   header.salt = in.u64();
@@ -113,6 +117,12 @@ Result<RecordHeader> decode_record_header(ByteView bytes) {
 
 std::uint64_t body_checksum(ByteView payload, std::span<const ByteView> data) {
   return xxh3_of_parts(payload, data);
+}
+
+std::uint64_t sealed_body_checksum(ByteView payload, std::uint64_t data_hash) {
+  char bytes[sizeof data_hash];
+  store_le(bytes, data_hash);
+  return xxh3_of_two({bytes, sizeof bytes}, payload);
 }
 
 }  // namespace amberfs

@@ -18,7 +18,9 @@
 namespace amberfs {
 
 struct SegmentHeader {
-  static constexpr std::uint32_t kVersion = 2;  // 1 had no packed data
+  static constexpr std::uint32_t kPlainVersion = 2;          // 1 had no packed data
+  static constexpr std::uint32_t kSealedVersion = 3;         // of an encrypted store
+  static constexpr std::uint32_t kVersion = kSealedVersion;  // the highest known
   static constexpr std::size_t kSize = 64;
   // Records never share a disk sector with the header.
   static constexpr std::uint32_t kRecordsOffset = 4096;
@@ -27,6 +29,7 @@ struct SegmentHeader {
   std::uint64_t size_bytes = 0;  // of the file, preallocated
   std::uint64_t salt = 0;
   std::int64_t time_ns = 0;  // when this life began
+  bool sealed = false;       // its records are: fs/journal_seal.h
 };
 
 [[nodiscard]] Bytes encode_segment_header(const SegmentHeader& header);
@@ -61,5 +64,7 @@ struct RecordHeader {
 // Sizes are within Journal::kBatchSizeMax when it succeeds. Does not look at the body.
 [[nodiscard]] Result<RecordHeader> decode_record_header(ByteView bytes);
 [[nodiscard]] std::uint64_t body_checksum(ByteView payload, std::span<const ByteView> data);
+// Of a sealed record, whose payload comes last: XXH3-64 of (XXH3-64 of the data area | payload).
+[[nodiscard]] std::uint64_t sealed_body_checksum(ByteView payload, std::uint64_t data_hash);
 
 }  // namespace amberfs

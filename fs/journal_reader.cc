@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/journal_reader.h"
 
+#include "blockstore/base/hash.h"
+
 #include <algorithm>
 
 namespace amberfs {
@@ -24,6 +26,16 @@ Result<ByteView> RecordReader::bytes(std::uint64_t offset, std::uint64_t size) {
   return all.substr(skip);
 }
 
+bool RecordReader::body_matches(const RecordHeader& header, ByteView body) const {
+  const auto sealed_checksum = [&] {
+    return sealed_body_checksum(body.substr(0, header.payload_size),
+                                xxh3(body.substr(header.payload_size)));
+  };
+  if (segment_->sealed) return header.body_checksum == sealed_checksum();
+  if (header.body_checksum == body_checksum(body, {})) return true;
+  return !segment_->header_valid && header.body_checksum == sealed_checksum();
+}
+
 Result<std::optional<RecordView>> RecordReader::read(std::uint64_t offset) {
   if (offset < SegmentHeader::kRecordsOffset || offset > segment_->size_bytes) return std::nullopt;
   TRY_ASSIGN(const ByteView head, bytes(offset, RecordHeader::kSize));
@@ -35,7 +47,7 @@ Result<std::optional<RecordView>> RecordReader::read(std::uint64_t offset) {
   if (raw.size() < header->record_size()) return std::nullopt;
   raw = raw.substr(0, header->record_size());
   const ByteView body = raw.substr(RecordHeader::kSize);
-  if (header->body_checksum != body_checksum(body, {})) return std::nullopt;
+  if (!body_matches(*header, body)) return std::nullopt;
   RecordView record;
   record.raw = raw;
   record.payload = body.substr(0, header->payload_size);

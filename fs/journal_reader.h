@@ -32,6 +32,7 @@ class RecordReader {
  private:
   // All that the window holds from `offset` on: `size` bytes at least, fewer at the file's end.
   [[nodiscard]] Result<ByteView> bytes(std::uint64_t offset, std::uint64_t size);
+  [[nodiscard]] bool body_matches(const RecordHeader& header, ByteView body) const;
 
   SegmentPtr segment_;
   Bytes window_;

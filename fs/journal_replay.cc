@@ -3,6 +3,7 @@
 
 #include "blockstore/base/log.h"
 #include "fs/batch_format.h"
+#include "fs/journal_seal.h"
 
 #include <algorithm>
 
@@ -14,9 +15,10 @@ bool is_initial(const JournalPosition& position) {
   return position.offset == 0 && position.next_seq == 1;
 }
 
-Result<Batch> decode_batch(const RecordView& record) {
+Result<Batch> decode_batch(const StoreCipher* cipher, RecordView& record) {
+  TRY_ASSIGN(const Bytes payload, open_record(cipher, record));
   const RecordHeader& header = record.header;
-  TRY_ASSIGN(std::vector<Change> changes, decode_changes(record.payload, header.data_size));
+  TRY_ASSIGN(std::vector<Change> changes, decode_changes(payload, header.data_size));
   Batch batch(header.kind, header.origin);
   batch.set_time_ns(header.time_ns);
   batch.add_totals(header.inode_delta, header.byte_delta);
@@ -61,6 +63,17 @@ Status check_tail(SegmentPool& pool, const JournalPosition& end) {
   return ok();
 }
 
+// All of it is sealed, or nothing: who can write the store must not give it records of his own.
+Status check_form(SegmentPool& pool, bool sealed) {
+  for (const SegmentPtr& segment : pool.from(1)) {
+    if (!segment->header_valid || segment->sealed == sealed) continue;
+    return journal_damage(pool, {segment->number, 0, 0},
+                          sealed ? "a segment of an encrypted store that is not sealed"
+                                 : "a sealed segment in a store that is not encrypted");
+  }
+  return ok();
+}
+
 }  // namespace
 
 std::unexpected<Error> journal_damage(SegmentPool& pool, const JournalPosition& position,
@@ -74,11 +87,12 @@ std::unexpected<Error> journal_damage(SegmentPool& pool, const JournalPosition& 
   return fail(Errc::kJournalDamaged, 0, "read the journal: " + why, std::move(object));
 }
 
-Result<Replayed> replay_journal(SegmentPool& pool, const JournalPosition& from,
-                                const ReplayVisitor& visit) {
+Result<Replayed> replay_journal(SegmentPool& pool, const StoreCipher* cipher,
+                                const JournalPosition& from, const ReplayVisitor& visit) {
   if (from.segment == 0 || from.next_seq == 0) {
     return journal_damage(pool, from, "no such position");
   }
+  TRY(check_form(pool, cipher != nullptr));
   const SegmentPtr first = pool.find(from.segment);
   if (!first && !is_initial(from)) return journal_damage(pool, from, "the segment is missing");
   if (first && !first->header_valid && !is_initial(from)) {
@@ -88,9 +102,9 @@ Result<Replayed> replay_journal(SegmentPool& pool, const JournalPosition& from,
   RecordWalker walker(pool, from);
   while (true) {
     const JournalPosition here = walker.position();
-    TRY_ASSIGN(const std::optional<RecordView> record, walker.next());
+    TRY_ASSIGN(std::optional<RecordView> record, walker.next());
     if (!record) break;
-    Result<Batch> batch = decode_batch(*record);
+    Result<Batch> batch = decode_batch(cipher, *record);
     if (!batch) return journal_damage(pool, here, batch.error().tried);
     TRY(visit(*batch, {record->header.seq, record->header.segment, record->data_position}));
   }

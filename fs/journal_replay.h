@@ -15,7 +15,8 @@ struct Replayed {
 };
 
 // `pool` is loaded. Nothing on disk is changed.
-[[nodiscard]] Result<Replayed> replay_journal(SegmentPool& pool, const JournalPosition& from,
+[[nodiscard]] Result<Replayed> replay_journal(SegmentPool& pool, const StoreCipher* cipher,
+                                              const JournalPosition& from,
                                               const ReplayVisitor& visit);
 
 // What journal damage at this place is called, everywhere.

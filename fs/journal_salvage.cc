@@ -73,7 +73,7 @@ Result<SegmentPtr> rewrite_segment(Io& io, const std::string& directory, const S
   }
   TRY_ASSIGN(auto file, io.open(path, OpenMode::kReadWrite));
   return std::make_shared<const Segment>(
-      Segment{bad->number, bad->salt, bad->size_bytes, true, std::move(file)});
+      Segment{bad->number, bad->salt, bad->size_bytes, true, bad->sealed, std::move(file)});
 }
 
 }  // namespace amberfs

@@ -13,12 +13,13 @@ namespace {
 constexpr std::string_view kSuffix = ".wal";
 constexpr std::size_t kDigits = 12;
 
-SegmentHeader new_header(std::uint64_t number, std::uint64_t size_bytes) {
+SegmentHeader new_header(std::uint64_t number, std::uint64_t size_bytes, bool sealed) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   SegmentHeader header;
   header.number = number;
   header.size_bytes = size_bytes;
   header.salt = make_salt();
+  header.sealed = sealed;
   header.time_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
   return header;
 }
@@ -44,13 +45,14 @@ Status fill_new_file(File& file, const SegmentHeader& header) {
 
 SegmentPtr make_segment(const SegmentHeader& header, std::unique_ptr<File> file) {
   return std::make_shared<const Segment>(
-      Segment{header.number, header.salt, header.size_bytes, true, std::move(file)});
+      Segment{header.number, header.salt, header.size_bytes, true, header.sealed, std::move(file)});
 }
 
-Result<SegmentHeader> rewrite_spare(Io& io, const std::string& spare, std::uint64_t number) {
+Result<SegmentHeader> rewrite_spare(Io& io, const std::string& spare, std::uint64_t number,
+                                    bool sealed) {
   TRY_ASSIGN(auto file, io.open(spare, OpenMode::kReadWrite));
   TRY_ASSIGN(const std::uint64_t size, file->size());
-  const SegmentHeader header = new_header(number, size);
+  const SegmentHeader header = new_header(number, size, sealed);
   TRY(write_header(*file, header));
   TRY(file->close());
   return header;
@@ -96,18 +98,18 @@ Result<SegmentPtr> open_segment(Io& io, const std::string& path, std::uint64_t n
   if (valid && size < header->size_bytes) {
     log_warning("journal: {} has {} bytes, it was made with {}", path, size, header->size_bytes);
   }
-  return std::make_shared<const Segment>(
-      Segment{number, valid ? header->salt : 0, size, valid, std::move(file)});
+  return std::make_shared<const Segment>(Segment{number, valid ? header->salt : 0, size, valid,
+                                                 valid && header->sealed, std::move(file)});
 }
 
 Result<SegmentPtr> create_segment(Io& io, const std::string& directory, std::uint64_t number,
-                                  std::uint64_t size_bytes) {
+                                  std::uint64_t size_bytes, bool sealed) {
   const std::string path = directory + "/" + segment_file_name(number);
   // What has the name of a segment that was never in use is left from an attempt that failed.
   TRY_ASSIGN(const bool left_over, io.exists(path));
   if (left_over) TRY(io.unlink(path));
   TRY_ASSIGN(auto file, io.open(path, OpenMode::kCreateNew));
-  const SegmentHeader header = new_header(number, size_bytes);
+  const SegmentHeader header = new_header(number, size_bytes, sealed);
   Status status = fill_new_file(*file, header);
   if (status) status = io.sync_directory(directory);
   if (!status) return discard(io, path, std::move(status).error());
@@ -129,9 +131,9 @@ Result<std::uint32_t> write_spares(Io& io, const std::string& directory, std::ui
 }
 
 Result<SegmentPtr> recycle_segment(Io& io, const std::string& directory, std::uint64_t number,
-                                   const std::string& spare) {
+                                   const std::string& spare, bool sealed) {
   // The header is durable before the name is: under its new name the file never shows its old life.
-  Result<SegmentHeader> header = rewrite_spare(io, spare, number);
+  Result<SegmentHeader> header = rewrite_spare(io, spare, number, sealed);
   if (!header) return discard(io, spare, std::move(header).error());
   const std::string path = directory + "/" + segment_file_name(number);
   if (auto status = io.rename(spare, path); !status) {

@@ -18,6 +18,7 @@ struct Segment {
   std::uint64_t salt = 0;
   std::uint64_t size_bytes = 0;  // of the file
   bool header_valid = true;      // false: salt is unknown, the file is looked at for damage only
+  bool sealed = false;           // its records are
   std::unique_ptr<File> file;
 };
 using SegmentPtr = std::shared_ptr<const Segment>;
@@ -33,7 +34,8 @@ using SegmentPtr = std::shared_ptr<const Segment>;
 // A new file of this size, in place of whatever has its name. When it returns, file, header and
 // name are durable. After an error nothing is left behind.
 [[nodiscard]] Result<SegmentPtr> create_segment(Io& io, const std::string& directory,
-                                                std::uint64_t number, std::uint64_t size_bytes);
+                                                std::uint64_t number, std::uint64_t size_bytes,
+                                                bool sealed);
 // Files of this size, `first` and on, that recycle_segment() takes later: written with zeros, for
 // the blocks of a file that is only allocated cost the file system beneath a journal commit when
 // they are first written, with each fsync. Returns how many: fewer when the disk has no room for
@@ -43,6 +45,7 @@ using SegmentPtr = std::shared_ptr<const Segment>;
                                                  std::uint64_t size_bytes);
 // The same from the file `spare`, which is not needed any more and has that size already.
 [[nodiscard]] Result<SegmentPtr> recycle_segment(Io& io, const std::string& directory,
-                                                 std::uint64_t number, const std::string& spare);
+                                                 std::uint64_t number, const std::string& spare,
+                                                 bool sealed);
 
 }  // namespace amberfs

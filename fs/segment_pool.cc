@@ -100,10 +100,11 @@ Result<SegmentPtr> SegmentPool::prepare_or_make_room(std::uint64_t number, std::
 }
 
 Result<SegmentPtr> SegmentPool::prepare(std::uint64_t number, std::uint64_t size_bytes) {
+  const bool sealed = options_.packing.cipher != nullptr;
   if (size_bytes == options_.segment_size_bytes) {
-    if (auto spare = pop_spare()) return recycle_segment(io_, directory_, number, *spare);
+    if (auto spare = pop_spare()) return recycle_segment(io_, directory_, number, *spare, sealed);
   }
-  return create_segment(io_, directory_, number, size_bytes);
+  return create_segment(io_, directory_, number, size_bytes, sealed);
 }
 
 std::optional<std::string> SegmentPool::pop_spare() {

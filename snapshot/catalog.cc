@@ -2,6 +2,7 @@
 #include "snapshot/catalog.h"
 
 #include "blockstore/base/clock.h"
+#include "snapshot/document_seal.h"
 
 #include <fmt/format.h>
 
@@ -72,11 +73,13 @@ struct Catalog::Entry {
   std::optional<Manifest> manifest;  // once read; guarded by the catalog's mutex
 };
 
-Catalog::Catalog(Io& io, std::string directory) : io_(io), directory_(std::move(directory)) {}
+Catalog::Catalog(Io& io, std::string directory, std::shared_ptr<const StoreCipher> cipher)
+    : io_(io), directory_(std::move(directory)), cipher_(std::move(cipher)) {}
 Catalog::~Catalog() = default;
 
-Result<std::unique_ptr<Catalog>> Catalog::open(Io& io, const std::string& directory) {
-  std::unique_ptr<Catalog> catalog(new Catalog(io, directory));
+Result<std::unique_ptr<Catalog>> Catalog::open(Io& io, const std::string& directory,
+                                               std::shared_ptr<const StoreCipher> cipher) {
+  std::unique_ptr<Catalog> catalog(new Catalog(io, directory, std::move(cipher)));
   TRY_ASSIGN(auto files, io.list(directory));
   MutexLock lock(catalog->mu_);
   for (const DirEntry& file : files) {
@@ -106,10 +109,22 @@ std::shared_ptr<Catalog::Entry> Catalog::parse_file_name(std::string_view name) 
   return entry;
 }
 
+Result<std::string> Catalog::to_disk(std::string text) const {
+  if (!cipher_) return text;
+  return seal_document(cipher_->manifests(), text);
+}
+
+Result<Manifest> Catalog::from_disk(std::string text) const {
+  if (cipher_) {
+    TRY_ASSIGN(text, open_document(cipher_->manifests(), text));
+  }
+  return decode_manifest(text);
+}
+
 Status Catalog::load(Entry& entry) {
   if (entry.manifest) return ok();
   TRY_ASSIGN(Bytes text, io_.read_file(entry.path, kManifestSizeMax));
-  auto manifest = decode_manifest(text);
+  auto manifest = from_disk(std::move(text));
   if (!manifest) {
     Error error = std::move(manifest).error();
     error.object = entry.path;
@@ -185,18 +200,20 @@ Status Catalog::add(Manifest& manifest, const LinkMaker& make_link) {
   if (!manifest.name.empty()) TRY(check_name(manifest.name));
   MutexLock lock(mu_);
   TRY(check_free(manifest));
+  TRY_ASSIGN(const std::string draft, to_disk(encode_manifest(manifest)));
   // What could not be read back must not be promised.
-  auto back = decode_manifest(encode_manifest(manifest));
+  auto back = from_disk(draft);
   if (!back) return fail(Errc::kBadRequest, 0, "add a snapshot: " + back.error().tried);
   manifest = *std::move(back);
   TRY(check_writable(manifest));
   constexpr std::uint64_t kRoomForLink = 4 * kKiB;
-  if (encode_manifest(manifest).size() > kManifestSizeMax - kRoomForLink) {
+  if (draft.size() > kManifestSizeMax - kRoomForLink) {
     return fail(Errc::kBadRequest, 0, "add a snapshot: its reason is too long");
   }
   if (make_link) {
     TRY_ASSIGN(manifest.link, make_link(link_subject(manifest)));
   }
+  TRY_ASSIGN(const std::string text, to_disk(encode_manifest(manifest)));
   auto entry = std::make_shared<Entry>();
   entry->sequence = manifest.sequence;
   entry->time_ms = to_ms(manifest.time_ns);
@@ -204,7 +221,7 @@ Status Catalog::add(Manifest& manifest, const LinkMaker& make_link) {
   entry->path = directory_ + "/" + file_name(manifest);
   entry->manifest = manifest;
   unsettled_ = entry;
-  TRY(io_.replace_file(entry->path, encode_manifest(manifest)));
+  TRY(io_.replace_file(entry->path, text));
   unsettled_.reset();
   entries_[entry->sequence] = std::move(entry);
   return ok();

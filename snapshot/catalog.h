@@ -13,6 +13,7 @@
 
 #include "blockstore/base/io.h"
 #include "blockstore/base/mutex.h"
+#include "blockstore/store_cipher.h"
 #include "snapshot/manifest.h"
 
 #include <map>
@@ -23,7 +24,9 @@ namespace amberfs {
 
 class Catalog {
  public:
-  [[nodiscard]] static Result<std::unique_ptr<Catalog>> open(Io& io, const std::string& directory);
+  // `cipher`: of an encrypted store; its manifests are sealed (document_seal.h).
+  [[nodiscard]] static Result<std::unique_ptr<Catalog>> open(
+      Io& io, const std::string& directory, std::shared_ptr<const StoreCipher> cipher = nullptr);
   ~Catalog();
 
   // Writes the manifest; fills in its id, and gives its texts the form they have on disk (valid
@@ -68,7 +71,10 @@ class Catalog {
 
  private:
   struct Entry;
-  Catalog(Io& io, std::string directory);
+  Catalog(Io& io, std::string directory, std::shared_ptr<const StoreCipher> cipher);
+  // A manifest's text between what it is and how it stands on disk.
+  [[nodiscard]] Result<std::string> to_disk(std::string text) const;
+  [[nodiscard]] Result<Manifest> from_disk(std::string text) const;
   [[nodiscard]] static std::shared_ptr<Entry> parse_file_name(std::string_view name);
   [[nodiscard]] static Status check_writable(const Manifest& manifest);
   [[nodiscard]] Status check_free(const Manifest& manifest) REQUIRES(mu_);
@@ -83,6 +89,7 @@ class Catalog {
 
   Io& io_;
   std::string directory_;
+  const std::shared_ptr<const StoreCipher> cipher_;
   Mutex mu_;
   std::map<std::uint64_t, std::shared_ptr<Entry>> entries_ GUARDED_BY(mu_);  // by sequence
   // Files that claim the sequence of an entry: kept off, as it is a view's number in node ids.

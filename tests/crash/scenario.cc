@@ -6,6 +6,7 @@
 #include "fs/verify_chain.h"
 #include "fs/verify_store.h"
 #include "tests/crash/performer.h"
+#include "tests/support/both_forms.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -128,17 +129,17 @@ void Scenario::put_index(const std::string& bytes) {
 
 Status Scenario::build_base() {
   RecordingIo io(DiskImage{}, disk_bytes());
-  std::string config = default_config_text(std::string(32, 'c'));
+  std::string config = testing::test_config_text(std::string(32, 'c'));
   const std::string schedule = "every = \"10m\"";
   config.replace(config.find(schedule), schedule.size(), "every = \"off\"");
   const std::string pack = "size = \"256MiB\"";
   if (base_kind_ == Base::kFullPack)
     config.replace(config.find(pack), pack.size(), "size = \"1MiB\"");
-  TRY(Engine::create(io, store_, config));
+  TRY(testing::create_store(io, store_, config));
   base_tree_.names["a"] = 0;
   base_tree_.contents[0] = pattern(0, kFileSize);
   {
-    TRY_ASSIGN(auto engine, Engine::open(io, store_));
+    TRY_ASSIGN(auto engine, testing::open_engine(io, store_));
     TRY_ASSIGN(const Attr file,
                engine->filesystem().make(kProgram, kRootIno, "a", {.mode = S_IFREG | 0644U}));
     TRY(engine->filesystem().write(kProgram, file.ino, 0, pattern(0, kFileSize), {}));
@@ -224,7 +225,7 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
     recording.index.push_back({log.size(), std::move(now)});
     log.add({.kind = Event::Kind::kIndexCommit, .path = std::string(kIndexFile)});
   };
-  TRY_ASSIGN(const auto engine, Engine::open(io, store_));
+  TRY_ASSIGN(const auto engine, testing::open_engine(io, store_));
   io.record(log, note_index, options.mutation);
   recording.snapshots.push_back({1, 0, base_tree_});
   recording.states.push_back({base_tree_, 0, 0});
@@ -395,7 +396,7 @@ void Scenario::check_image(const Recording& recording, std::size_t event, const 
   put_index(index);
   RecordingIo io(image, disk_bytes());
   std::string wrong;
-  auto engine = Engine::open(io, store_);
+  auto engine = testing::open_engine(io, store_);
   if (!engine) {
     wrong = "the store cannot be opened: " + engine.error().to_string();
   } else {
@@ -419,7 +420,7 @@ std::string Scenario::go_on(RecordingIo& io) {
   const auto step = [&]() -> Status {
     TreeModel before;
     {
-      TRY_ASSIGN(auto engine, Engine::open(io, store_));
+      TRY_ASSIGN(auto engine, testing::open_engine(io, store_));
       TRY_ASSIGN(before, read_tree(*engine, *engine->live_view()));
       TRY_ASSIGN(const Attr attr, engine->filesystem().make(kProgram, kRootIno, "~after",
                                                             {.mode = S_IFREG | 0644U}));
@@ -429,7 +430,7 @@ std::string Scenario::go_on(RecordingIo& io) {
     const int number = static_cast<int>(before.contents.size());
     before.names["~after"] = number;
     before.contents[number] = text;
-    TRY_ASSIGN(auto engine, Engine::open(io, store_));
+    TRY_ASSIGN(auto engine, testing::open_engine(io, store_));
     TRY_ASSIGN(const TreeModel after, read_tree(*engine, *engine->live_view()));
     if (after != normal(before)) wrong = "after going on the tree is" + describe(after);
     TRY(engine->snapshot({.name = {}, .reason = {}}));

@@ -3,6 +3,7 @@
 // names any more goes.
 #include "fs/engine.h"
 #include "fs/verify_store.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +30,7 @@ std::string noise(std::uint64_t seed, std::size_t size) {
 class EngineCollect : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string config = default_config_text(std::string(32, '0'));
+    std::string config = testing::test_config_text(std::string(32, '0'));
     const auto set = [&](std::string_view from, std::string_view to) {
       const auto at = config.find(from);
       ASSERT_NE(at, std::string::npos) << from;
@@ -38,7 +39,7 @@ class EngineCollect : public ::testing::Test {
     set("average = \"1MiB\"", "average = \"64KiB\"");
     set("min = \"256KiB\"", "min = \"16KiB\"");
     set("max = \"4MiB\"", "max = \"256KiB\"");
-    const Status made = Engine::create(*io_, store_, config);
+    const Status made = testing::create_store(*io_, store_, config);
     ASSERT_TRUE(made) << made.error().to_string();
     open();
     options_.compact.zstd_level = 3;
@@ -46,7 +47,7 @@ class EngineCollect : public ::testing::Test {
   }
   void open() {
     engine_.reset();
-    auto opened = Engine::open(*io_, store_);
+    auto opened = testing::open_engine(*io_, store_);
     ASSERT_TRUE(opened) << opened.error().to_string();
     engine_ = *std::move(opened);
   }

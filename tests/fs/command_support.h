@@ -7,6 +7,7 @@
 #include "fs/engine.h"
 #include "fs/path_text.h"
 #include "fs/service.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/seed.h"
 #include "tests/support/temp_dir.h"
 
@@ -25,12 +26,13 @@ class CommandFixture : public ::testing::Test {
   using Json = nlohmann::json;
 
   void SetUp() override {
-    ASSERT_TRUE(Engine::create(*io_, dir_ / "store", default_config_text(std::string(32, '0'))));
+    ASSERT_TRUE(testing::create_store(*io_, dir_ / "store",
+                                      testing::test_config_text(std::string(32, '0'))));
     open(dir_ / "store");
   }
   void open(const std::string& store) {
     engine_.reset();
-    auto opened = Engine::open(*io_, store);
+    auto opened = testing::open_engine(*io_, store);
     ASSERT_TRUE(opened) << opened.error().to_string();
     engine_ = *std::move(opened);
   }

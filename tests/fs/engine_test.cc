@@ -2,6 +2,7 @@
 // Engine: commit, snapshot, rollback, recovery, driven without a mount.
 #include "fs/engine.h"
 
+#include "tests/support/both_forms.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/pass_io.h"
 #include "tests/support/temp_dir.h"
@@ -20,7 +21,7 @@ namespace {
 const Origin kNobody;
 
 std::string small_config() {
-  std::string text = default_config_text(std::string(32, '0'));
+  std::string text = testing::test_config_text(std::string(32, '0'));
   auto set = [&](std::string_view from, std::string_view to) {
     const auto at = text.find(from);
     ASSERT_NE(at, std::string::npos) << from;
@@ -36,14 +37,14 @@ std::string small_config() {
 class EngineTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const Status made = Engine::create(*io_, store_, small_config());
+    const Status made = testing::create_store(*io_, store_, small_config());
     ASSERT_TRUE(made) << made.error().to_string();
     open(store_);
   }
 
   void open(const std::string& store) {
     engine_.reset();
-    auto opened = Engine::open(io(), store);
+    auto opened = testing::open_engine(io(), store);
     ASSERT_TRUE(opened) << opened.error().to_string();
     engine_ = *std::move(opened);
   }
@@ -115,14 +116,14 @@ TEST_F(EngineTest, NewStoreHasAnEmptyRootDirectory) {
 }
 
 TEST_F(EngineTest, RefusesToMakeAStoreWhereOneIs) {
-  const Status again = Engine::create(*io_, store_, small_config());
+  const Status again = testing::create_store(*io_, store_, small_config());
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Errc::kStoreExists);
 }
 
 TEST_F(EngineTest, ANewStoreCanHaveSparesOfTheJournalAndUsesThem) {
   const std::string store = dir_ / "with-spares";
-  ASSERT_TRUE(Engine::create(*io_, store, small_config(), 2));
+  ASSERT_TRUE(testing::create_store(*io_, store, small_config(), 2));
   const auto blocks = [&](int number) {
     struct stat st {};
     const std::string path = fmt::format("{}/journal/{:012}.wal", store, number);
@@ -151,7 +152,7 @@ TEST_F(EngineTest, AStoreWithoutRoomForSparesHasFewer) {
     const std::string store = dir_ / ("no-room" + std::to_string(at));
     full.count(testing::io_ops({testing::IoOp::kWrite}));
     full.arm({.at = static_cast<unsigned>(at), .sys_errno = ENOSPC});
-    const Status made = Engine::create(full, store, small_config(), 2);
+    const Status made = testing::create_store(full, store, small_config(), 2);
     ASSERT_TRUE(full.fired());
     ASSERT_TRUE(made) << made.error().to_string();
     open(store);
@@ -163,7 +164,7 @@ TEST_F(EngineTest, AStoreWithoutRoomForSparesHasFewer) {
 }
 
 TEST_F(EngineTest, SecondOpenIsLockedOut) {
-  const auto second = Engine::open(*io_, store_);
+  const auto second = testing::open_engine(*io_, store_);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::kStoreLocked);
 }
@@ -405,7 +406,7 @@ TEST_F(EngineTest, FailsToReadExactlyWhatTheDiskCannotRead) {
   ASSERT_TRUE(engine_->commit());
   engine_.reset();
   BadSectorIo bad(*io_);
-  auto opened = Engine::open(bad, store_);
+  auto opened = testing::open_engine(bad, store_);
   ASSERT_TRUE(opened) << opened.error().to_string();
   const auto view = (*opened)->live_view();
   const auto ino = view->resolve_path("a");
@@ -437,7 +438,7 @@ TEST_F(EngineTest, FailureAtAnyDiskCallOfASnapshotLosesNothing) {
   const Bytes second = log_text(200'000, 6);
   for (std::uint64_t at = 1;; ++at) {
     const std::string store = dir_ / ("fault" + std::to_string(at));
-    ASSERT_TRUE(Engine::create(*io_, store, small_config()));
+    ASSERT_TRUE(testing::create_store(*io_, store, small_config()));
     engine_.reset();
     fault_ = std::make_unique<testing::FaultIo>(*io_);
     open(store);

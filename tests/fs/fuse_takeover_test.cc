@@ -9,6 +9,7 @@
 #include "fs/fuse/mount_state.h"
 #include "fs/fuse/open_files.h"
 #include "tests/fs/mounted_server.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/dying_io.h"
 
 #include <fcntl.h>
@@ -33,12 +34,12 @@ class Takeover : public ::testing::Test {
     point_ = directory_ / "mount";
     ASSERT_EQ(::mkdir(point_.c_str(), 0755), 0);
     const auto io = make_posix_io();
-    std::string config = default_config_text(std::string(32, 'a'));
+    std::string config = testing::test_config_text(std::string(32, 'a'));
     const std::string none = "exact = []";
     const std::size_t at = config.find(none);
     ASSERT_NE(at, std::string::npos);
     config.replace(at, none.size(), "exact = [\"exact*\"]");
-    ASSERT_TRUE(Engine::create(*io, store_, config));
+    ASSERT_TRUE(testing::create_store(*io, store_, config));
     auto device = FuseDevice::mount(store_, point_, {.mount_point = point_});
     ASSERT_TRUE(device) << device.error().to_string();
     auto state = MountState::create(device->init_request());
@@ -78,7 +79,7 @@ class Takeover : public ::testing::Test {
   int serve() {
     auto helper = MountHelper::start();
     DyingIo io(*posix_, switch_);
-    auto engine = Engine::open(io, store_);
+    auto engine = testing::open_engine(io, store_);
     if (!helper || !engine) return 10;
     auto mount = FuseMount::serve_mounted(**engine, {.mount_point = point_},
                                           {.device_fd = ::dup(device_->fd()),

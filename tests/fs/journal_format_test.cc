@@ -133,36 +133,15 @@ TEST(RecordHeader, RefusesABodyBeyondTheLimit) {
   EXPECT_FALSE(decode_record_header(encode_record_header(header)));
 }
 
-// All hex digits of the `which`-th fenced block ```hex of the document.
-Bytes hex_block(const std::string& document, int which) {
-  std::istringstream lines(document);
-  std::string line;
-  std::string digits;
-  bool inside = false;
-  while (std::getline(lines, line)) {
-    if (line == "```hex") {
-      inside = which-- == 0;
-    } else if (line == "```") {
-      inside = false;
-    } else if (inside) {
-      std::istringstream words(line.substr(line.find(':') + 1));
-      for (std::string word; words >> word && word != "|";) digits += word;
-    }
-  }
-  Bytes bytes(digits.size() / 2, '\0');
-  auto* raw = reinterpret_cast<std::uint8_t*>(bytes.data());
-  EXPECT_TRUE(from_hex(digits, raw, bytes.size())) << digits;
-  return bytes;
-}
-
 TEST(JournalFormat, WritesTheExampleOfTheDocument) {
   const std::string document = testing::read_bytes(AMBERFS_JOURNAL_FORMAT_DOC);
   ASSERT_FALSE(document.empty());
-  EXPECT_EQ(to_hex(hex_block(document, 0)), to_hex(encode_segment_header(sample_segment())));
+  EXPECT_EQ(to_hex(testing::hex_block(document, 0)),
+            to_hex(encode_segment_header(sample_segment())));
   const std::vector<Change> changes{{kSamplePayloadKey, "value"}, {"old", std::nullopt}};
   const Bytes record =
       encode_record_header(sample_record()) + encode_changes(changes) + "log line\n";
-  EXPECT_EQ(to_hex(hex_block(document, 1)), to_hex(record));
+  EXPECT_EQ(to_hex(testing::hex_block(document, 1)), to_hex(record));
 }
 
 }  // namespace

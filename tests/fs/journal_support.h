@@ -2,8 +2,10 @@
 // What the journal's tests share: opening, small batches, the files as bytes.
 #pragma once
 
+#include "blockstore/base/hash.h"
 #include "fs/journal.h"
 #include "fs/journal_format.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 namespace amberfs::testing {
 
@@ -58,6 +61,7 @@ inline JournalOptions tiny_segments() {
   JournalOptions options;
   options.segment_size_bytes = 8 * kKiB;
   options.prepare_ahead = false;
+  options.packing.cipher = test_cipher();
   return options;
 }
 
@@ -91,6 +95,28 @@ inline std::vector<std::string> segment_files(const std::string& directory) {
   }
   std::ranges::sort(paths);
   return paths;
+}
+
+// The bytes of a document's block of hexadecimal digits, counted from 0.
+inline Bytes hex_block(const std::string& document, int which) {
+  std::istringstream lines(document);
+  std::string line;
+  std::string digits;
+  bool inside = false;
+  while (std::getline(lines, line)) {
+    if (line == "```hex") {
+      inside = which-- == 0;
+    } else if (line == "```") {
+      inside = false;
+    } else if (inside) {
+      std::istringstream words(line.substr(line.find(':') + 1));
+      for (std::string word; words >> word && word != "|";) digits += word;
+    }
+  }
+  Bytes bytes(digits.size() / 2, '\0');
+  auto* raw = reinterpret_cast<std::uint8_t*>(bytes.data());
+  EXPECT_TRUE(from_hex(digits, raw, bytes.size())) << digits;
+  return bytes;
 }
 
 }  // namespace amberfs::testing

@@ -201,7 +201,7 @@ TEST_F(JournalTest, DropsATailTornAtAnyByte) {
     end = opened.journal->tail().offset;
   }
   const Bytes whole = read_bytes(path(1));
-  ASSERT_NE(whole[end - 1], '\0');
+  while (whole[end - 1] == '\0') --end;  // a tag may end so: cutting that off tears nothing
   for (std::uint64_t cut = last.offset; cut < end; ++cut) {
     Bytes torn = whole;
     std::fill(torn.begin() + static_cast<std::ptrdiff_t>(cut), torn.end(), '\0');

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "fs/fuse/fuse_mount.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/temp_dir.h"
 
 #include <gtest/gtest.h>
@@ -107,12 +108,12 @@ class MountedServer {
     }).detach();
     const std::string store = directory_ / "store";
     const auto io = make_posix_io();
-    const std::string config = default_config_text(std::string(32, 'a'));
-    Status created = Engine::create(*io, store, config);
+    const std::string config = testing::test_config_text(std::string(32, 'a'));
+    Status created = testing::create_store(*io, store, config);
     if (created && !more_config_.empty())
       created = io->replace_file(store + "/config.toml", with_more(config));
     if (!created) return fail_with(created.error());
-    auto engine = Engine::open(*io, store);
+    auto engine = testing::open_engine(*io, store);
     if (!engine) return fail_with(engine.error());
     MountOptions options{.mount_point = mount_point()};
     Status parsed = parse_mount_options(options_, options);

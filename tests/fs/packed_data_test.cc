@@ -11,7 +11,7 @@
 namespace amberfs {
 namespace {
 
-constexpr Packing kPacking{.zstd_level = 1, .size_min = 100};
+const Packing kPacking{.zstd_level = 1, .size_min = 100};
 
 Bytes log_lines(std::size_t size) {
   Bytes lines;
@@ -74,6 +74,18 @@ TEST(PackedCache, KeepsTheNewestWithinItsBounds) {
   EXPECT_EQ(kept, 16U);
   EXPECT_TRUE(cache.find({1, kCount - 1}));
   EXPECT_FALSE(cache.find({2, 0}));
+}
+
+TEST(PackedCache, HoldsABoundedNumberOfSmallOnes) {
+  PackedCache cache;
+  constexpr std::uint64_t kCount = 100'000;
+  for (std::uint64_t i = 0; i < kCount; ++i) {
+    cache.insert({1, i}, std::make_shared<const Bytes>("x"));
+  }
+  std::size_t kept = 0;
+  for (std::uint64_t i = 0; i < kCount; ++i) kept += cache.find({1, i}) ? 1 : 0;
+  EXPECT_EQ(kept, 4096U);
+  EXPECT_TRUE(cache.find({1, kCount - 1}));
 }
 
 class PackedJournal : public ::testing::Test {

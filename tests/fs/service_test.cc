@@ -5,6 +5,7 @@
 #include "fs/adopt.h"
 #include "fs/engine.h"
 #include "fs/path_text.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/temp_dir.h"
 
 #include <gmock/gmock.h>
@@ -24,8 +25,9 @@ using ::testing::HasSubstr;
 class ServiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(Engine::create(*io_, dir_ / "store", default_config_text(std::string(32, '0'))));
-    auto opened = Engine::open(*io_, dir_ / "store");
+    ASSERT_TRUE(testing::create_store(*io_, dir_ / "store",
+                                      testing::test_config_text(std::string(32, '0'))));
+    auto opened = testing::open_engine(*io_, dir_ / "store");
     ASSERT_TRUE(opened);
     engine_ = *std::move(opened);
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Journal: what an append costs (it goes to the kernel), and one with its sync (it goes to the
-// disk), alone and where eight threads share flushes. Bytes are those of the data alone.
+// disk), alone and where eight threads share flushes; the same of an encrypted store, with what a
+// write costs before it. Bytes are those of the data alone.
+#include "blockstore/store_cipher.h"
 #include "fs/journal.h"
 #include "tests/micro/bench.h"
 #include "tests/micro/log_lines.h"
@@ -19,16 +21,34 @@ struct OpenJournal {
 // One for all threads of a run.
 std::optional<Result<OpenJournal>> shared;
 
-Result<OpenJournal> open_journal() {
+// Nothing is compressed, in both forms.
+Result<Packing> sealing() {
+  TRY_ASSIGN(const SecretBytes key, SecretBytes::random(kKeySize));
+  Packing packing{.zstd_level = 0};
+  TRY_ASSIGN(packing.cipher, StoreCipher::make(key));
+  return packing;
+}
+
+Result<OpenJournal> open_journal(const Packing& packing) {
   TRY_ASSIGN(BenchDir directory, BenchDir::make());
   auto io = make_posix_io();
-  TRY_ASSIGN(auto journal, Journal::open(*io, directory.path(), {}, {},
+  TRY_ASSIGN(auto journal, Journal::open(*io, directory.path(), {.packing = packing}, {},
                                          [](const Batch&, const Appended&) { return ok(); }));
   return OpenJournal{std::move(directory), std::move(io), std::move(journal)};
 }
 
 void set_up(const benchmark::State&) {
-  shared.emplace(open_journal());
+  shared.emplace(open_journal({}));
+}
+std::optional<Packing> sealed;  // of the run
+void set_up_sealed(const benchmark::State&) {
+  auto packing = sealing();
+  if (packing) sealed = *std::move(packing);
+  shared.emplace(packing ? open_journal(*sealed) : fail(std::move(packing).error()));
+}
+void tear_down_sealed(const benchmark::State&) {
+  shared.reset();
+  sealed.reset();
 }
 void tear_down(const benchmark::State&) {
   shared.reset();
@@ -41,6 +61,18 @@ Batch write_batch(ByteView data) {
   inode.size_bytes = data.size();
   Extent extent{ExtentKind::kJournal, static_cast<std::uint32_t>(data.size())};
   extent.position = batch.append_data(data);
+  batch.put(inode_key(2), encode(inode));
+  batch.put(extent_key(2, data.size()), encode(extent));
+  return batch;
+}
+
+// The same as an encrypted store writes it; `area` must outlive it.
+Batch sealed_batch(ByteView data, Bytes& area) {
+  Batch batch(OpKind::kWrite, {1, 1000, 1000, 4242, "nginx"});
+  InodeRecord inode;
+  inode.size_bytes = data.size();
+  Extent extent{ExtentKind::kPacked, static_cast<std::uint32_t>(data.size())};
+  extent.position = batch.append_data(pack_data(data, *sealed, area));
   batch.put(inode_key(2), encode(inode));
   batch.put(extent_key(2, data.size()), encode(extent));
   return batch;
@@ -60,8 +92,12 @@ Status append_to_shared(benchmark::State& state, ByteView data, bool sync) {
   Journal& journal = *(*shared)->journal;
   const Batch batch = write_batch(data);
   Appended last;
+  Bytes area;
+  const auto append = [&] {
+    return sealed ? journal.append(sealed_batch(data, area)) : journal.append(batch);
+  };
   for (auto _ : state) {
-    TRY_ASSIGN(const Appended appended, journal.append(batch));
+    TRY_ASSIGN(const Appended appended, append());
     if (sync) TRY(journal.sync_to(appended.seq));
     if (appended.segment != last.segment && last.seq > 0) TRY(release(state, journal, appended));
     last = appended;
@@ -95,6 +131,18 @@ BENCHMARK(checked<append_lines>)
     ->Arg(1 * kMiB)
     ->Setup(set_up)
     ->Teardown(tear_down)
+    ->UseRealTime();
+BENCHMARK(checked<append_line>)
+    ->Name("journal_append_sealed/line")
+    ->Setup(set_up_sealed)
+    ->Teardown(tear_down_sealed)
+    ->UseRealTime();
+BENCHMARK(checked<append_lines>)
+    ->Name("journal_append_sealed/bytes")
+    ->Arg(4 * kKiB)
+    ->Arg(1 * kMiB)
+    ->Setup(set_up_sealed)
+    ->Teardown(tear_down_sealed)
     ->UseRealTime();
 BENCHMARK(checked<append_line_and_sync>)
     ->Name("journal_append/line_and_sync")

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/test_store.h"
 
-#include "fs/seal.h"
-
 #include "fs/inode_edit.h"
+#include "fs/seal.h"
+#include "tests/support/both_forms.h"
 
 #include <sys/stat.h>
 
@@ -47,7 +47,9 @@ TestStore::~TestStore() {
 
 void TestStore::open() {
   live_ = std::make_unique<LiveMap>(blocks_, head_.root, head_.totals, head_.next_ino);
-  const JournalOptions options{.segment_size_bytes = 32 * kMiB, .prepare_ahead = false};
+  const Packing packing{.zstd_level = 1, .size_min = 64, .cipher = test_cipher()};
+  const JournalOptions options{
+      .packing = packing, .segment_size_bytes = 32 * kMiB, .prepare_ahead = false};
   journal_ = require(Journal::open(*io_, directory_.path(), options, head_.position,
                                    [this](const Batch& batch, const Appended&) {
                                      live_->replay(batch);
@@ -55,7 +57,7 @@ void TestStore::open() {
                                    }));
   live_->attach_journal(*journal_);
   fs_ = std::make_unique<FileSystem>(*live_, blocks_, *journal_);
-  fs_->set_packing({.zstd_level = 1, .size_min = 64});  // so that tests meet packed data often
+  fs_->set_packing(packing);  // so that tests meet packed data often
 }
 
 void TestStore::reopen() {
