@@ -7,7 +7,11 @@ output is the reason), anything else fails. A case may carry "timeout: SECONDS" 
 Whatever a case does, afterwards its processes are gone and its mounts are taken down; a case that
 leaves a mount up, or whose server died or was reported by a sanitizer, fails.
 
-usage: run_tests.py --binary build/release/tools/amberfs [--jobs N] [--keep] [--list] [FILTER...]
+With --encrypted every store that a case makes is encrypted: AMBERFS_TEST_ENCRYPT=1 makes lib/ say
+`init --encrypt`, and AMBERFS_KEY_FILE names a key of the case's own to every command.
+
+usage: run_tests.py --binary build/release/tools/amberfs [--encrypted] [--jobs N] [--keep] [--list]
+                    [FILTER...]
 """
 import argparse
 import concurrent.futures
@@ -129,7 +133,14 @@ def sanitizer_reports(scratch):
                 yield path
 
 
-def environment(binary, scratch):
+def add_key(env, scratch):
+    path = os.path.join(scratch, "key")
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as key:
+        key.write(os.urandom(32))
+    env.update(AMBERFS_TEST_ENCRYPT="1", AMBERFS_KEY_FILE=path)
+
+
+def environment(binary, scratch, encrypted):
     env = dict(os.environ, AMBERFS=binary, SCRATCH=scratch, TMPDIR=scratch, LC_ALL="C.UTF-8",
                AMBERFS_ROOT=os.path.dirname(os.path.dirname(HERE)), PYTHONDONTWRITEBYTECODE="1",
                PYTHONPATH=os.path.join(HERE, "lib"), AMBERFS_LIB=os.path.join(HERE, "lib"))
@@ -137,6 +148,8 @@ def environment(binary, scratch):
         env[f"{tool}_OPTIONS"] = f"log_path={scratch}/sanitizer.{tool.lower()}"
     # A server that makes way for another just ends, with its threads.
     env["TSAN_OPTIONS"] += ":report_thread_leaks=0"
+    if encrypted:
+        add_key(env, scratch)
     return env
 
 
@@ -161,7 +174,7 @@ def run_case(name, options, slow):
     log = os.path.join(scratch, "case.log")
     began = time.monotonic()
     with open(log, "wb") as output:
-        process = subprocess.Popen([case], cwd=scratch, env=environment(options.binary, scratch),
+        process = subprocess.Popen([case], cwd=scratch, env=environment(options.binary, scratch, options.encrypted),
                                    stdin=subprocess.DEVNULL, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=True)
         code = wait_for(process, timeout_of(case) * slow)
@@ -207,6 +220,7 @@ def report(outcome, options):
 def parse_arguments():
     parser = argparse.ArgumentParser(description="system tests through real mounts")
     parser.add_argument("--binary", default=os.path.join(HERE, "../../build/release/tools/amberfs"))
+    parser.add_argument("--encrypted", action="store_true", help="every store is encrypted")
     parser.add_argument("--jobs", type=int, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--keep", action="store_true", help="keep the scratch directories")
     parser.add_argument("--list", action="store_true", help="only name the cases")

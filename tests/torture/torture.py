@@ -56,7 +56,8 @@ class Torture:
     # ---- before
 
     def set_up(self):
-        self.amberfs("init", self.store)
+        encrypt = ["--encrypt"] if os.environ.get("AMBERFS_TEST_ENCRYPT") == "1" else []
+        self.amberfs("init", self.store, *encrypt)
         config = f"{self.store}/config.toml"
         with open(config, encoding="utf-8") as text:
             lines = text.read().splitlines()

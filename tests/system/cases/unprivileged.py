@@ -43,7 +43,9 @@ def as_user(*command, code=0):
     return done
 
 
-as_user(binary, "init", store)
+if amber.ENCRYPTED:
+    os.chown(os.environ["AMBERFS_KEY_FILE"], USER, USER)
+as_user(binary, "init", store, *(["--encrypt"] if amber.ENCRYPTED else []))
 mounted = as_user(binary, "mount", store, mnt, code=None)
 if mounted.returncode != 0 and "fusermount" in mounted.stderr:
     amber.skip(f"no mounts for users here: {mounted.stderr}")

@@ -5,6 +5,7 @@ STORE=$SCRATCH/store
 MNT=$SCRATCH/mnt
 
 amberfs() {
+  if [ "${AMBERFS_TEST_ENCRYPT:-0}" = 1 ] && [ "${1:-}" = init ]; then set -- "$@" --encrypt; fi
   echo "\$ amberfs $*" >&2
   "$AMBERFS" "$@"
 }
