@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -58,6 +59,20 @@ budget = "512MiB"          # at most half of it for the cache, an eighth for cha
 [capture]
 exact = []                 # globs of files whose every write(2) is journaled on its own, with the
                            # uid, gid, pid and command of the writer: ["audit/**", "secure*"]
+
+[access]
+group = ""                 # whose members may read all of it by commands (list, diff, cat …): a
+                           # name or number, as "adm"; "" for root and who mounted it alone
+snapshots = "all"          # who may look into .snapshots, where files have the modes they had then:
+                           # "all", "root" (and who mounted it), or "none"
+
+[audit]
+watch = ["**"]             # globs of files that only grow: what is taken from them is recorded and
+                           # kept; [] for none
+# ignore = []              # globs of files that are rewritten; when this is not set, the usual:
+                           # *.journal *.db *.sqlite* *-wal *.lock *.pid *.swp *.tmp lastlog utmp …
+keep = "30d"               # what was taken away is dropped after this,
+keep_percent = 10          # or, the oldest first, when it is more than this share of the disk
 
 [schedule]
 every = "10m"              # automatic snapshots, skipped when nothing changed; "off" for none
@@ -141,6 +156,7 @@ class Reader {
       note(key, "a list of texts is expected");
       return;
     }
+    target.clear();
     for (const auto& element : *array) {
       auto value = element.value<std::string>();
       if (!value) {
@@ -226,33 +242,65 @@ std::optional<std::uint64_t> parse_unit(
   return std::nullopt;
 }
 
-bool matches_from(std::string_view pattern, std::string_view path) {
-  while (!pattern.empty()) {
-    if (pattern.starts_with("**")) {
-      pattern.remove_prefix(2);
-      // "**/" also stands for no directory at all.
-      if (pattern.starts_with('/') && matches_from(pattern.substr(1), path)) return true;
-      for (std::size_t skip = 0; skip <= path.size(); ++skip) {
-        if (matches_from(pattern, path.substr(skip))) return true;
+// All places of a pattern that the path so far leads to, kept at once: trying one way after the
+// other takes for ever with patterns as "*a*a*a*b", which anybody may send who may read.
+class GlobPlaces {
+ public:
+  explicit GlobPlaces(std::string_view pattern) {
+    for (; !pattern.empty(); pattern.remove_prefix(1)) {
+      if (pattern.starts_with("**")) {
+        if (pattern.starts_with("**/")) parts_.push_back({Part::kMaySkipTwo, '\0'});
+        parts_.push_back({Part::kStars, '\0'});
+        pattern.remove_prefix(1);
+      } else {
+        const char c = pattern.front();
+        parts_.push_back({c == '*' ? Part::kStar : c == '?' ? Part::kOne : Part::kLetter, c});
       }
-      return false;
     }
-    if (pattern.front() == '*') {
-      pattern.remove_prefix(1);
-      for (std::size_t skip = 0; skip <= path.size(); ++skip) {
-        if (matches_from(pattern, path.substr(skip))) return true;
-        if (skip < path.size() && path[skip] == '/') return false;
-      }
-      return false;
-    }
-    if (path.empty()) return false;
-    if (pattern.front() == '?' ? path.front() == '/' : pattern.front() != path.front()) {
-      return false;
-    }
-    pattern.remove_prefix(1);
-    path.remove_prefix(1);
+    here_.assign(parts_.size() + 1, false);
+    next_ = here_;
+    here_.front() = true;
+    pass_what_may_be_nothing();
   }
-  return path.empty();
+  // After one more character of the path.
+  void take(char c) {
+    next_.assign(next_.size(), false);
+    for (std::size_t at = 0; at < parts_.size(); ++at) {
+      if (!here_[at]) continue;
+      const Part& part = parts_[at];
+      if (part.kind == Part::kStars || (part.kind == Part::kStar && c != '/')) next_[at] = true;
+      if (part.kind == Part::kOne && c != '/') next_[at + 1] = true;
+      if (part.kind == Part::kLetter && c == part.letter) next_[at + 1] = true;
+    }
+    std::swap(here_, next_);
+    pass_what_may_be_nothing();
+  }
+  [[nodiscard]] bool at_end() const { return here_.back(); }
+
+ private:
+  struct Part {
+    // kMaySkipTwo: stands before the stars and the slash of "**/", which may be no directory at
+    // all.
+    enum Kind : std::uint8_t { kLetter, kOne, kStar, kStars, kMaySkipTwo } kind;
+    char letter;
+  };
+  void pass_what_may_be_nothing() {
+    for (std::size_t at = 0; at < parts_.size(); ++at) {
+      if (!here_[at] || parts_[at].kind < Part::kStar) continue;
+      here_[at + 1] = true;
+      if (parts_[at].kind == Part::kMaySkipTwo) here_[at + 3] = true;
+    }
+  }
+
+  std::vector<Part> parts_;
+  std::vector<bool> here_;
+  std::vector<bool> next_;
+};
+
+bool matches_from(std::string_view pattern, std::string_view path) {
+  GlobPlaces places(pattern);
+  for (const char c : path) places.take(c);
+  return places.at_end();
 }
 
 }  // namespace
@@ -314,6 +362,9 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.texts("capture.exact", config.exact_globs);
   read.duration_s("schedule.every", config.snapshot_every_s, 0);
   read.duration_s("gc.every", config.gc_every_s, 0);
+  read.text("access.group", config.access_group);
+  std::string snapshots_for = "all";
+  read.text("access.snapshots", snapshots_for);
   std::int64_t parity_percent = kParityPercent;
   read.integer("parity.percent", parity_percent, 0, kParityPercentMax);
   config.blocks.parity_percent = static_cast<unsigned>(parity_percent);
@@ -321,6 +372,12 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   read.size("scrub.rate", config.scrub_rate, 0, 1024 * kGiB);
   config.blocks.check_age_s = kCheckAgeS;
   read.duration_s("scrub.age", config.blocks.check_age_s, 0);
+  read.texts("audit.watch", config.audit.watch);
+  read.texts("audit.ignore", config.audit.ignore);
+  read.duration_s("audit.keep", config.audit.keep_s, 1);
+  std::int64_t percent = static_cast<std::int64_t>(config.audit.keep_percent);
+  read.integer("audit.keep_percent", percent, 0, 90);
+  config.audit.keep_percent = static_cast<std::uint64_t>(percent);
   read.refuse_unknown();
   TRY(read.result());
   if (format == 0) return bad(path, "store.format", "it is missing");
@@ -330,6 +387,9 @@ Result<Config> parse_config(std::string_view toml, const std::string& path) {
   if (!std::has_single_bit(average) || min > average || average > max) {
     return bad(path, "chunking.average", "a power of two between min and max is expected");
   }
+  const auto for_whom = parse_snapshots_for(snapshots_for);
+  if (!for_whom) return bad(path, "access.snapshots", "\"all\", \"root\" or \"none\" is expected");
+  config.snapshots_for = *for_whom;
   return config;
 }
 
@@ -355,6 +415,13 @@ void fit_to_disk(Config& config, std::uint64_t disk_total_bytes) {
 
 std::uint64_t overlay_max_bytes(const Config& config) {
   return config.memory_bytes / 8;
+}
+
+std::optional<SnapshotsFor> parse_snapshots_for(std::string_view text) {
+  if (text == "all") return SnapshotsFor::kAll;
+  if (text == "root") return SnapshotsFor::kRoot;
+  if (text == "none") return SnapshotsFor::kNone;
+  return std::nullopt;
 }
 
 bool matches_glob(std::string_view pattern, std::string_view path) {

@@ -8,12 +8,16 @@
 #include "blockstore/base/io.h"
 #include "blockstore/block_store.h"
 #include "blockstore/chunker.h"
+#include "fs/audit_options.h"
 #include "fs/journal.h"
 
 #include <string>
 #include <vector>
 
 namespace amberfs {
+
+// Who may look into .snapshots: its directory's mode, which the kernel checks.
+enum class SnapshotsFor : std::uint8_t { kAll, kRoot, kNone };  // kRoot: and who mounted
 
 struct Config {
   static constexpr std::uint32_t kFormatVersion = 1;
@@ -34,8 +38,11 @@ struct Config {
   std::uint64_t snapshot_every_s = 600;             // [schedule] every; 0: off
   std::uint64_t gc_every_s = 86400;                 // [gc] every; 0: off
   int gc_zstd_level = CompactOptions{}.zstd_level;  // [gc] zstd_level
+  std::string access_group;                         // [access] group: name or number; "": none
+  SnapshotsFor snapshots_for = SnapshotsFor::kAll;  // [access] snapshots
   std::uint64_t scrub_every_s = 7 * 86400;          // [scrub] every; 0: off
   std::uint64_t scrub_rate = 20 * kMiB;             // [scrub] rate, bytes a second; 0: no limit
+  AuditOptions audit{.ignore = default_ignore_globs()};  // [audit]
 };
 
 // The text of a new store's config.toml: every setting with its default and a line that explains
@@ -46,6 +53,9 @@ struct Config {
 
 // Makes journal files and commits smaller than configured on a disk for which they are too large.
 void fit_to_disk(Config& config, std::uint64_t disk_total_bytes);
+
+// "all", "root", "none".
+[[nodiscard]] std::optional<SnapshotsFor> parse_snapshots_for(std::string_view text);
 
 // How much of the memory budget changes may take that are not in a commit yet.
 [[nodiscard]] std::uint64_t overlay_max_bytes(const Config& config);

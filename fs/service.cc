@@ -2,6 +2,7 @@
 #include "fs/service.h"
 
 #include "fs/path_text.h"
+#include "fs/service_access.h"
 #include "fs/service_call.h"
 
 namespace amberfs {
@@ -21,7 +22,8 @@ Handler find_handler(std::string_view name) {
   return nullptr;
 }
 
-Result<Reply> dispatch(Engine& engine, std::string_view text, const ProgressSink& progress) {
+Result<Reply> dispatch(Engine& engine, std::string_view text, const ProgressSink& progress,
+                       const Caller& caller) {
   const Json request = Json::parse(text, nullptr, false);
   if (!request.is_object()) return fail(Errc::kBadRequest, 0, "read request: not a JSON object");
   const auto command = request.find("command");
@@ -29,15 +31,17 @@ Result<Reply> dispatch(Engine& engine, std::string_view text, const ProgressSink
   const auto& name = command->get_ref<const std::string&>();
   const Handler handler = find_handler(name);
   if (handler == nullptr) return fail(Errc::kBadRequest, 0, "no such command", name);
+  TRY(check_access(caller, request, engine.config().access_group));
   return handler(Call(engine, request, progress));
 }
 
 }  // namespace
 
-Result<Reply> Service::call(std::string_view request_json, const ProgressSink& progress) {
+Result<Reply> Service::call(std::string_view request_json, const ProgressSink& progress,
+                            const Caller& caller) {
   // The JSON library reports what it cannot do by exceptions; none leaves this module.
   try {
-    return dispatch(engine_, request_json, progress);
+    return dispatch(engine_, request_json, progress, caller);
   } catch (const nlohmann::json::exception& e) {
     return fail(Errc::kBadRequest, 0, std::string("handle request: ") + e.what());
   } catch (const std::bad_alloc&) {

@@ -26,13 +26,23 @@ struct Reply {
   Bytes payload;     // bytes of "read"; else empty
 };
 
+// Who asks. What a reader may ask for: fs/service_access.h.
+struct Caller {
+  enum class Access : std::uint8_t { kRead, kAll };
+  Access access = Access::kAll;
+  std::uint32_t uid = 0;
+  std::uint32_t pid = 0;  // 0: not known
+};
+
 // Progress of long work: {"done": 12, "total": 345, "what": "verify"}.
 using ProgressSink = std::function<void(const std::string& json)>;
 
 class Service {
  public:
   explicit Service(Engine& engine) : engine_(engine) {}
-  [[nodiscard]] Result<Reply> call(std::string_view request_json, const ProgressSink& progress);
+  // kDenied for what the caller may not ask for.
+  [[nodiscard]] Result<Reply> call(std::string_view request_json, const ProgressSink& progress,
+                                   const Caller& caller = {});
 
  private:
   Engine& engine_;

@@ -8,6 +8,7 @@
 //   ←─────────────────────────────────────────────────── "ready" or the error
 //                                        … restarts it when it dies   … serves until unmounted
 #include "fs/adopt.h"
+#include "fs/control/peer.h"
 #include "fs/fuse/fuse_device.h"
 #include "fs/fuse/mount_point.h"
 #include "fs/fuse/mount_state.h"
@@ -225,7 +226,8 @@ Result<int> run(Options options) {
   mount_options.mount_point = options.directory;
   TRY(check_not_mounted(options));
   // The store first: what is wrong with it matters more than where it would be mounted.
-  TRY(read_config(*make_posix_io(), options.store));
+  TRY_ASSIGN(const Config config, read_config(*make_posix_io(), options.store));
+  if (!config.access_group.empty()) TRY(find_group(config.access_group));
   TRY(check_mount_point(options.store, options.directory));
   TRY(mount_and_serve(options, mount_options));
   return kDone;
@@ -243,8 +245,9 @@ void add_mount(CLI::App& app, Context& context) {
   command->add_flag("-f,--foreground", options->foreground, "stay in the foreground");
   command->add_flag("--recover", options->recover,
                     "go on with a mount whose server kept dying (give only DIR)");
-  command->add_option("-o", options->mount_options,
-                      "ro, show_snapshots, nosuid, nodev, noexec, nonempty, debug, …");
+  command->add_option(
+      "-o", options->mount_options,
+      "ro, show_snapshots, snapshots=all|root|none, nosuid, nodev, noexec, nonempty, debug, …");
   command->footer(
       "Snapshots appear in DIR/.snapshots/. Undo with amberfs umount DIR.\n"
       "  amberfs mount /var/lib/logstore /var/log --adopt");

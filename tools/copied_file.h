@@ -51,6 +51,7 @@ class CopiedFile {
 
   [[nodiscard]] const Bytes& path() const { return path_; }
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] int fd() const { return file_.get(); }
 
   // Writes `size` bytes of `buffer` at `offset`, a multiple of the alignment; only the end of the
   // file may have a `size` that is none. Runs of zeros are left out.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What CopyOut gives a copy besides its bytes: owner, extended attributes, mode, times, as the
-// snapshot has them. Without root, owners stay one's own and foreign attributes are left out.
-// Threads: any, each with its own Session.
+// snapshot has them. Without root, owners stay one's own, and with them go the bits that would run
+// a program as somebody else; foreign attributes are left out. Safety:  by descriptors, so that
+// nothing else can be put in the place of what was made. Threads: any, each with its own Session.
 // Errors:  of the system call that failed, with its errno and the path in the snapshot.
 #pragma once
 
@@ -19,13 +20,8 @@ namespace amberfs::tools {
 // is done here changes them.
 [[nodiscard]] Status copy_attributes(Session& session, const std::string& view, const Bytes& path,
                                      const Json& stat, int fd);
-// Of a symlink or device, which cannot be opened.
-struct SpecialFile {
-  int parent = -1;  // descriptor of its directory
-  const Bytes& name;
-};
+// Of a symlink, device or such: `fd` is open with O_PATH.
 [[nodiscard]] Status copy_special_attributes(Session& session, const std::string& view,
-                                             const Bytes& path, const Json& stat,
-                                             const SpecialFile& file);
+                                             const Bytes& path, const Json& stat, int fd);
 
 }  // namespace amberfs::tools

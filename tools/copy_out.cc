@@ -17,6 +17,7 @@
 namespace amberfs::tools {
 namespace {
 
+constexpr int kOpenAny = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 constexpr int kOpenDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 bool is_safe_name(ByteView name) {
@@ -80,7 +81,9 @@ class Copier {
       const Bytes above = path.substr(0, slash);
       TRY_ASSIGN(Directory next, enter_directory(parent, path.substr(at, slash - at), above));
       if (next.made) {
-        TRY_ASSIGN(parents_[above], stat_of(above));
+        TRY_ASSIGN(Json stat, stat_of(above));
+        TRY_ASSIGN(const Made made, look_at(next.fd.get(), above));
+        parents_[above] = {std::move(stat), made};
       }
       held = std::move(next.fd);
       parent = held.get();
@@ -88,6 +91,36 @@ class Copier {
     }
     if (path.empty()) return copy_children(parent, path);
     return copy_entry(parent, path.substr(at), path, top);
+  }
+
+  // What was made, so that it is known again: the target may be a place where others rename.
+  struct Made {
+    dev_t device = 0;
+    ino_t inode = 0;
+    friend bool operator==(const Made&, const Made&) = default;
+  };
+  static Result<Made> look_at(int fd, const Bytes& path) {
+    struct stat st {};
+    if (::fstat(fd, &st) != 0) return copy_failed("stat", path);
+    return Made{st.st_dev, st.st_ino};
+  }
+  static std::unexpected<Error> replaced(const Bytes& path) {
+    return fail(Errc::kIo, 0,
+                "restore elsewhere: something else was put in its place meanwhile; restore to a "
+                "directory that nobody else can change",
+                path);
+  }
+  // A directory below the target, "" for the target itself; never through a symlink.
+  Result<Descriptor> walk_to(const Bytes& path, int flags) {
+    Descriptor directory(::openat(root_.get(), ".", flags));
+    for (std::size_t at = 0; directory.get() >= 0 && at < path.size();) {
+      const std::size_t slash = std::min(path.find('/', at), path.size());
+      const Bytes name = path.substr(at, slash - at);
+      directory = Descriptor(::openat(directory.get(), name.c_str(), flags));
+      at = slash + 1;
+    }
+    if (directory.get() < 0) return copy_failed("open", path);
+    return directory;
   }
 
   struct Directory {
@@ -108,16 +141,11 @@ class Copier {
   // directory changes its times, and its mode may forbid it. The deepest come first.
   Status finish_parents() {
     for (auto it = parents_.rbegin(); it != parents_.rend(); ++it) {
-      const auto& [path, stat] = *it;
-      Descriptor directory(::openat(root_.get(), ".", kOpenDirectory));
-      for (std::size_t at = 0; at < path.size();) {
-        const std::size_t slash = std::min(path.find('/', at), path.size());
-        const Bytes name = path.substr(at, slash - at);
-        directory = Descriptor(::openat(directory.get(), name.c_str(), kOpenDirectory));
-        if (directory.get() < 0) return copy_failed("open", path);
-        at = slash + 1;
-      }
-      TRY(copy_attributes(session_, request_.view, path, stat, directory.get()));
+      const auto& [path, parent] = *it;
+      TRY_ASSIGN(const Descriptor directory, walk_to(path, kOpenDirectory));
+      TRY_ASSIGN(const Made there, look_at(directory.get(), path));
+      if (there != parent.made) return replaced(path);
+      TRY(copy_attributes(session_, request_.view, path, parent.stat, directory.get()));
     }
     return ok();
   }
@@ -162,15 +190,33 @@ class Copier {
     }
     ++report_.files;
     const auto linked = links_.find(ino);
-    if (linked != links_.end()) {
-      if (::linkat(root_.get(), linked->second.c_str(), parent, name.c_str(), 0) != 0) {
-        return copy_failed("link", path);
-      }
-      return ok();
+    if (linked != links_.end()) return link_again(linked->second, parent, name, path);
+    TRY_ASSIGN(const Made made, S_ISREG(mode) ? copy_file(parent, name, path, stat)
+                                              : copy_special(parent, name, path, stat));
+    if (stat.value("nlink", 1U) > 1) links_[ino] = {path, made};
+    return ok();
+  }
+
+  struct Link {
+    Bytes path;
+    Made made;
+  };
+  // Of the very file that was made: a path could lead to another one by now.
+  Status link_again(const Link& first, int parent, const Bytes& name, const Bytes& path) {
+    const auto slash = first.path.find_last_of('/');
+    const bool at_top = slash == Bytes::npos;
+    TRY_ASSIGN(const Descriptor directory,
+               walk_to(at_top ? Bytes() : first.path.substr(0, slash), kOpenAny | O_DIRECTORY));
+    const Bytes own_name = at_top ? first.path : first.path.substr(slash + 1);
+    const Descriptor file(::openat(directory.get(), own_name.c_str(), kOpenAny));
+    if (file.get() < 0) return copy_failed("open", first.path);
+    TRY_ASSIGN(const Made there, look_at(file.get(), first.path));
+    if (there != first.made) return replaced(first.path);
+    const std::string by_descriptor = "/proc/self/fd/" + std::to_string(file.get());
+    if (::linkat(AT_FDCWD, by_descriptor.c_str(), parent, name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return copy_failed("link", path);
     }
-    if (stat.value("nlink", 1U) > 1) links_[ino] = path;
-    if (S_ISREG(mode)) return copy_file(parent, name, path, stat);
-    return copy_special(parent, name, path, stat);
+    return ok();
   }
 
   Status copy_children(int directory, const Bytes& path) {
@@ -193,13 +239,15 @@ class Copier {
   }
 
   // Makes the file, so that links to it can be made at once; the workers write it.
-  Status copy_file(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
+  Result<Made> copy_file(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
     TRY_ASSIGN(const auto file, CopiedFile::create(parent, name, path, stat));
+    TRY_ASSIGN(const Made made, look_at(file->fd(), path));
     report_.bytes += file->size();
-    return workers_->add(file);
+    TRY(workers_->add(file));
+    return made;
   }
 
-  Status copy_special(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
+  Result<Made> copy_special(int parent, const Bytes& name, const Bytes& path, const Json& stat) {
     const auto mode = stat.value("mode", 0U);
     if (S_ISLNK(mode)) {
       TRY_ASSIGN(auto answer, session_.call({{"command", "readlink"},
@@ -213,16 +261,26 @@ class Copier {
                          stat.value("rdev", dev_t{0})) != 0) {
       return copy_failed("make", path);
     }
-    return copy_special_attributes(session_, request_.view, path, stat, {parent, name});
+    const Descriptor made(::openat(parent, name.c_str(), kOpenAny));
+    struct stat st {};
+    if (made.get() < 0 || ::fstat(made.get(), &st) != 0) return copy_failed("open", path);
+    // A file that has another name as well was not made here: it was linked here by somebody.
+    if ((st.st_mode & S_IFMT) != (mode & S_IFMT) || st.st_nlink != 1) return replaced(path);
+    TRY(copy_special_attributes(session_, request_.view, path, stat, made.get()));
+    return Made{st.st_dev, st.st_ino};
   }
 
   Session& session_;
   const CopyOutRequest& request_;
   Descriptor root_;
   std::map<dev_t, Descriptor> devices_;
-  std::map<Bytes, Json> parents_;         // made above what was asked for → the reply to "stat"
-  std::map<std::uint64_t, Bytes> links_;  // inode → where it was written first
-  bool several_ = false;                  // paths were asked for: then it is noted what is made
+  struct Parent {
+    Json stat;  // the reply to "stat"
+    Made made;
+  };
+  std::map<Bytes, Parent> parents_;      // made above what was asked for
+  std::map<std::uint64_t, Link> links_;  // inode → where it was written first
+  bool several_ = false;                 // paths were asked for: then it is noted what is made
   std::set<Bytes> made_;
   CopyOutReport report_;
   std::unique_ptr<CopyWorkers> workers_;

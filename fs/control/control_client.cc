@@ -30,6 +30,12 @@ Result<ControlClient> ControlClient::connect(const std::string& store) {
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, where.path().c_str(), sizeof address.sun_path - 1);
   if (::connect(client.fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    if (errno == EACCES || errno == EPERM) {
+      return fail(Errc::kDenied, errno,
+                  "reach the server of the mounted store: only root, the user who mounted, and "
+                  "members of the group in its config.toml ([access] group) may",
+                  store);
+    }
     return fail(Errc::kControl, errno, "reach the server of the mounted store", store);
   }
   return client;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -52,6 +53,18 @@ Status receive_part(int fd, char* target, std::size_t size) {
   return ok();
 }
 
+// Who only says that much is coming takes no memory.
+template <class Text>
+Status receive_growing(int fd, Text& text, std::size_t size) {
+  constexpr std::size_t kStep = 256 * kKiB;
+  while (text.size() < size) {
+    const std::size_t at = text.size();
+    text.resize(std::min(size, at + std::max(at, kStep)));
+    TRY(receive_part(fd, text.data() + at, text.size() - at));
+  }
+  return ok();
+}
+
 }  // namespace
 
 Bytes encode_message_header(MessageKind kind, std::size_t json_size, std::size_t payload_size) {
@@ -88,22 +101,23 @@ Status send_message(int fd, const Message& message) {
   return send_all(fd, message.payload);
 }
 
-Result<Message> receive_message(int fd, std::span<char> target) {
+Result<Message> receive_message(int fd, std::span<char> target, const MessageLimits& limits) {
   std::array<char, kHeaderSize> raw{};
   TRY_ASSIGN(bool more, receive_all(fd, raw.data(), raw.size()));
   if (!more) return fail(Errc::kControl, ECONNRESET, "receive from the control socket");
   TRY_ASSIGN(MessageHeader header, decode_message_header({raw.data(), raw.size()}));
   Message message;
   message.kind = header.kind;
-  message.json.resize(header.json_size);
-  TRY(receive_part(fd, message.json.data(), message.json.size()));
+  if (header.json_size > limits.json_max || header.payload_size > limits.payload_max) {
+    return fail(Errc::kControl, EMSGSIZE, "receive from the control socket: more than is taken");
+  }
+  TRY(receive_growing(fd, message.json, header.json_size));
   if (header.payload_size <= target.size()) {
     message.placed = header.payload_size;
     TRY(receive_part(fd, target.data(), message.placed));
     return message;
   }
-  message.payload.resize(header.payload_size);
-  TRY(receive_part(fd, message.payload.data(), message.payload.size()));
+  TRY(receive_growing(fd, message.payload, header.payload_size));
   return message;
 }
 

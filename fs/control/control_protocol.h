@@ -2,8 +2,8 @@
 // The control socket's messages: STORE/control.sock, a Unix stream socket, present while mounted.
 // A message is a header {magic, kind, json size, payload size} and its two parts. A client sends
 // one request and reads messages until the reply or the error; progress may come before. Untrusted:
-// sizes are bounded before anything is allocated; the server checks the peer's uid (root or the
-// user who mounted). Format: docs/FORMAT.md#control.
+// sizes are bounded, and memory grows only as bytes arrive; the server checks who asks.
+// Format: docs/CONTROL.md.
 #pragma once
 
 #include "fs/service.h"
@@ -25,6 +25,12 @@ struct Message {
 constexpr std::size_t kControlJsonMax = 16 * kMiB;
 constexpr std::size_t kControlPayloadMax = 4 * kMiB;
 
+// What a receiver takes; the limits above are those of the protocol.
+struct MessageLimits {
+  std::size_t json_max = kControlJsonMax;
+  std::size_t payload_max = kControlPayloadMax;
+};
+
 struct MessageHeader {
   MessageKind kind = MessageKind::kRequest;
   std::uint32_t json_size = 0;
@@ -38,7 +44,8 @@ struct MessageHeader {
 [[nodiscard]] Status send_message(int fd, const Message& message);
 // kControl when the peer hung up. A payload that fits into `target` is put there (`placed`): file
 // data in bulk is neither zero-filled nor copied once more.
-[[nodiscard]] Result<Message> receive_message(int fd, std::span<char> target = {});
+[[nodiscard]] Result<Message> receive_message(int fd, std::span<char> target = {},
+                                              const MessageLimits& limits = {});
 
 // An Error across the socket and back, unchanged.
 [[nodiscard]] std::string encode_error(const Error& error);

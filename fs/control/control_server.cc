@@ -4,6 +4,8 @@
 #include "blockstore/base/log.h"
 #include "fs/control/control_client.h"
 #include "fs/control/control_protocol.h"
+#include "fs/control/peer.h"
+#include "fs/engine.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -11,8 +13,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 namespace amberfs {
 namespace {
@@ -20,6 +24,7 @@ namespace {
 // A client that stops in the middle of a message loses its connection after this.
 constexpr timeval kMessageTimeout{.tv_sec = 60, .tv_usec = 0};
 constexpr int kPollMs = 500;
+constexpr std::size_t kReaderRequestMax = 256 * kKiB;
 
 }  // namespace
 
@@ -42,6 +47,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::start(Engine& engine,
   const int error = errno;
   ::umask(old_mask);
   if (bound != 0) return fail(errc_for(error, Errc::kControl), error, "bind", path);
+  server->let_group_in(engine, store);
   if (::listen(fd, static_cast<int>(kConnectionsMax)) != 0) {
     return fail(Errc::kControl, errno, "listen", path);
   }
@@ -51,6 +57,19 @@ Result<std::unique_ptr<ControlServer>> ControlServer::start(Engine& engine,
 
 ControlServer::ControlServer(Engine& engine, std::string socket_path, int fd)
     : service_(engine), socket_path_(std::move(socket_path)), fd_(fd) {}
+
+void ControlServer::let_group_in(const Engine& engine, const std::string& store) {
+  const std::string& name = engine.config().access_group;
+  if (name.empty()) return;
+  const auto group = find_group(name);
+  const Status opened =
+      group ? open_to_group(store, socket_path_, *group) : Status(fail(group.error()));
+  if (!opened) {
+    log_error("[access] group: {}", opened.error().to_string());
+    return;
+  }
+  group_ = *group;
+}
 
 ControlServer::~ControlServer() {
   stopping_ = true;
@@ -72,52 +91,72 @@ void ControlServer::accept_loop() {
     const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
     reap(false);
-    MutexLock lock(mu_);
-    const bool allowed = peer_may_ask(fd);
-    if (!allowed || connections_.size() >= kConnectionsMax) {
-      const Error refused{
-          Errc::kControl,
-          allowed ? EAGAIN : EACCES,
-          allowed ? "use the control socket: the server has too many connections; try again"
-                  : "use the control socket: neither root nor the user who mounted",
-          {}};
-      (void)send_message(fd, {MessageKind::kError, encode_error(refused), {}}).has_value();
+    if (const auto refused = begin(fd)) {
+      (void)send_message(fd, {MessageKind::kError, encode_error(*refused), {}}).has_value();
       ::close(fd);
-      continue;
     }
-    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
-    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
-    connections_.push_back(std::make_unique<Connection>());
-    Connection& connection = *connections_.back();
-    connection.fd = fd;
+  }
+}
+
+std::optional<Error> ControlServer::begin(int fd) {
+  const std::optional<Caller> caller = caller_at(fd, group_);
+  if (!caller) {
+    return Error{
+        Errc::kDenied,
+        EACCES,
+        "use the control socket: only root, the user who mounted, and members of the group "
+        "in config.toml ([access] group) may",
+        {}};
+  }
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &kMessageTimeout, sizeof kMessageTimeout);
+  const Error too_many{Errc::kControl,
+                       EAGAIN,
+                       "use the control socket: the server has too many connections; try again",
+                       {}};
+  const bool reads_only = caller->access == Caller::Access::kRead;
+  MutexLock lock(mu_);
+  const auto readers = std::ranges::count_if(connections_, [](const auto& connection) {
+    return connection->caller.access == Caller::Access::kRead;
+  });
+  if (connections_.size() >= kConnectionsMax ||
+      (reads_only && static_cast<std::size_t>(readers) >= kReaderConnectionsMax)) {
+    return too_many;
+  }
+  connections_.push_back(std::make_unique<Connection>());
+  Connection& connection = *connections_.back();
+  connection.fd = fd;
+  connection.caller = *caller;
+  try {
     connection.thread = std::thread([this, &connection] {
       serve(connection);
       connection.done = true;
     });
+  } catch (const std::system_error& e) {
+    log_warning("control socket: start a thread: {}", e.what());
+    connections_.pop_back();
+    return too_many;
   }
-}
-
-bool ControlServer::peer_may_ask(int fd) const {
-  ucred peer{};
-  socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
+  return std::nullopt;
 }
 
 // Requests of one connection, one after another, until the peer hangs up or the server stops.
 void ControlServer::serve(Connection& connection) {
+  const bool reads_only = connection.caller.access == Caller::Access::kRead;
+  const MessageLimits limits{.json_max = reads_only ? kReaderRequestMax : kControlJsonMax,
+                             .payload_max = 0};
   while (!stopping_) {
     pollfd waiting{.fd = connection.fd, .events = POLLIN, .revents = 0};
     const int ready = ::poll(&waiting, 1, kPollMs);
     if (ready < 0 && errno != EINTR) return;
     if (ready <= 0) continue;
-    auto request = receive_message(connection.fd);
+    auto request = receive_message(connection.fd, {}, limits);
     if (!request || request->kind != MessageKind::kRequest) return;
     const auto progress = [&](const std::string& json) {
       // Who does not listen to progress may still want the answer; a lost peer shows there.
       (void)send_message(connection.fd, {MessageKind::kProgress, json, {}}).has_value();
     };
-    auto reply = service_.call(request->json, progress);
+    auto reply = service_.call(request->json, progress, connection.caller);
     const Status sent =
         reply ? send_message(connection.fd, {MessageKind::kReply, std::move(reply->json),
                                              std::move(reply->payload)})

@@ -52,7 +52,7 @@ Status list_view(Edge& edge, NodeId directory, std::uint64_t after, DirectoryBuf
     return !full;
   }));
   const bool is_live_root = directory == make_node(kLiveView, kRootIno);
-  if (!full && is_live_root && edge.show_snapshots) {
+  if (!full && is_live_root && edge.show_snapshots && !edge.past.is_hidden()) {
     (void)buffer.add({Bytes(kSnapshotsName), kSnapshotsNode, DT_DIR, kSnapshotsCookie});
   }
   return ok();

@@ -127,14 +127,16 @@ void log_failure(fuse_req_t request, const Error& error) {
 
 }  // namespace
 
-Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show)
+Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show,
+           SnapshotsFor whom)
     : engine(engine_to_serve),
       fs(engine_to_serve.filesystem()),
       place(std::move(where)),
       state(state_of_mount),
       show_snapshots(show),
-      past(engine_to_serve.catalog(),
-           [this](const Manifest& manifest) { return engine.view_of(manifest).view; }),
+      past(
+          engine_to_serve.catalog(),
+          [this](const Manifest& manifest) { return engine.view_of(manifest).view; }, whom),
       open_files(state_of_mount),
       late_seek(fs, place),
       late_sync(fs),
@@ -172,6 +174,7 @@ Result<Found> find_child(Edge& edge, NodeId directory, ByteView name) {
   if (is_virtual(directory)) return find_child_in_past(edge, directory, name);
   if (is_snapshot(directory)) return find_child_in_snapshot(edge, directory, name);
   if (ino_of(directory) == kRootIno && name == kSnapshotsName) {
+    if (edge.past.is_hidden()) return fail(posix_error(ENOENT));
     return find_node(edge, kSnapshotsNode);
   }
   TRY_ASSIGN(const Attr attr, edge.fs.lookup(ino_of(directory), name));

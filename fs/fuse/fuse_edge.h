@@ -28,7 +28,8 @@
 namespace amberfs {
 
 struct Edge {
-  Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show);
+  Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show,
+       SnapshotsFor whom);
 
   Engine& engine;
   FileSystem& fs;

@@ -42,7 +42,8 @@ class MountedStore final : public FuseMount {
         state_(std::move(parts.state)),
         helper_(std::move(parts.helper)),
         supervision_(std::move(parts.supervision)),
-        edge_(engine, *state_, parts.place, options.show_snapshots),
+        edge_(engine, *state_, parts.place, options.show_snapshots,
+              options.snapshots_for.value_or(engine.config().snapshots_for)),
         hooks_(edge_, notifier_, supervision_),
         timer_(edge_) {
     edge_.max_read = max_read_of(options);

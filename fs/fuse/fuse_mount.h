@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,10 @@ namespace amberfs {
 struct MountOptions {
   std::string mount_point;
   bool read_only = false;
-  bool allow_other = true;         // as root: programs of all users; access is checked by modes
-  bool show_snapshots = false;     // .snapshots appears in ls of the root
+  bool allow_other = true;      // as root: programs of all users; access is checked by modes
+  bool show_snapshots = false;  // .snapshots appears in ls of the root
+  // Who may look into .snapshots; without: as config.toml says.
+  std::optional<SnapshotsFor> snapshots_for = {};
   bool debug = false;              // libfuse prints each request to stderr
   bool resend = true;              // false: as on a kernel that cannot send requests again
   std::vector<std::string> extra;  // further -o options, passed to the kernel or libfuse

@@ -7,6 +7,8 @@
 namespace amberfs {
 namespace {
 
+constexpr std::string_view kSnapshotsOption = "snapshots=";
+
 using Words = std::initializer_list<std::string_view>;
 
 bool is_one_of(std::string_view word, Words words) {
@@ -38,6 +40,12 @@ Status take_option(std::string_view word, MountOptions& options) {
     options.read_only = word == "ro";
   } else if (word == "show_snapshots") {
     options.show_snapshots = true;
+  } else if (word.starts_with(kSnapshotsOption)) {
+    options.snapshots_for = parse_snapshots_for(word.substr(kSnapshotsOption.size()));
+    if (!options.snapshots_for) {
+      return fail(Errc::kBadRequest, 0, "mount options: snapshots is all, root or none",
+                  std::string(word));
+    }
   } else if (word == "allow_other") {
     options.allow_other = true;
     if (std::ranges::find(options.extra, "allow_other") == options.extra.end()) {
@@ -51,7 +59,8 @@ Status take_option(std::string_view word, MountOptions& options) {
     options.extra.emplace_back(word);
   } else if (word != "default_permissions" && !is_for_others(word)) {  // that one is always on
     return fail(Errc::kBadRequest, 0,
-                "mount options: not known (there are: ro, rw, show_snapshots, allow_other, "
+                "mount options: not known (there are: ro, rw, show_snapshots, "
+                "snapshots=all|root|none, allow_other, "
                 "noatime, nosuid, nodev, noexec, sync, dirsync, max_read=BYTES, debug)",
                 std::string(word));
   }

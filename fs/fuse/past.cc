@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -129,7 +130,13 @@ Result<InodeRecord> Past::attributes(NodeId node) {
       TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.by_sequence(*newest), ESTALE));
       time_ns = manifest.time_ns;
     }
-    return record_of(S_IFDIR | 0555U, time_ns);
+    InodeRecord record = record_of(S_IFDIR | 0555U, time_ns);
+    if (whom_ != SnapshotsFor::kAll) {
+      record.mode = S_IFDIR | 0500U;
+      record.uid = ::geteuid();
+      record.gid = ::getegid();
+    }
+    return record;
   }
   TRY_ASSIGN(const Bytes text, target(node));
   TRY_ASSIGN(const Manifest manifest, or_errno(catalog_.by_sequence(sequence_of(node)), ESTALE));

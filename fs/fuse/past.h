@@ -16,6 +16,7 @@
 #pragma once
 
 #include "blockstore/base/mutex.h"
+#include "fs/config.h"
 #include "fs/fuse/node_id.h"
 #include "fs/view.h"
 #include "snapshot/catalog.h"
@@ -34,8 +35,12 @@ constexpr NodeId kAtNode = make_node(kVirtualView, 3);
 class Past {
  public:
   using OpenView = std::function<std::shared_ptr<const View>(const Manifest&)>;
-  Past(Catalog& catalog, OpenView open_view)
-      : catalog_(catalog), open_view_(std::move(open_view)) {}
+  // With `whom` root, the virtual directories are this process's user's alone: the kernel checks
+  // modes on the way to every file below. With none, nothing is found.
+  Past(Catalog& catalog, OpenView open_view, SnapshotsFor whom = SnapshotsFor::kAll)
+      : catalog_(catalog), open_view_(std::move(open_view)), whom_(whom) {}
+
+  [[nodiscard]] bool is_hidden() const { return whom_ == SnapshotsFor::kNone; }
 
   // The view that a node of a snapshot belongs to.
   [[nodiscard]] Result<std::shared_ptr<const View>> view(NodeId node);
@@ -71,6 +76,7 @@ class Past {
   };
   Catalog& catalog_;
   const OpenView open_view_;
+  const SnapshotsFor whom_;
   Mutex mu_;
   std::list<OpenedView> views_ GUARDED_BY(mu_);  // used last first
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/config.h"
 
+#include "tests/support/seed.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -29,6 +31,8 @@ TEST(Config, DefaultTextParsesToTheDefaults) {
   EXPECT_EQ(config->commit_journal_bytes, defaults.commit_journal_bytes);
   EXPECT_EQ(config->snapshot_every_s, defaults.snapshot_every_s);
   EXPECT_TRUE(config->exact_globs.empty());
+  EXPECT_EQ(config->access_group, "");
+  EXPECT_EQ(config->snapshots_for, SnapshotsFor::kAll);
 }
 
 std::string error_of(const std::string& text) {
@@ -55,6 +59,16 @@ TEST(Config, NamesTheSettingThatIsWrong) {
   EXPECT_THAT(error_of(""), HasSubstr("store.format"));
 }
 
+TEST(Config, SaysWhoMayLookAtSnapshots) {
+  const std::string head = "[store]\nformat = 1\n[access]\n";
+  const auto config = parse_config(head + "group = \"adm\"\nsnapshots = \"root\"\n", "c");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->access_group, "adm");
+  EXPECT_EQ(config->snapshots_for, SnapshotsFor::kRoot);
+  EXPECT_THAT(error_of(head + "snapshots = \"adm\"\n"), HasSubstr("access.snapshots"));
+  EXPECT_THAT(error_of(head + "group = 4\n"), HasSubstr("access.group"));
+}
+
 TEST(Config, ScheduleCanBeTurnedOff) {
   const auto config = parse_config("[store]\nformat=1\n[schedule]\nevery=\"off\"\n", "c");
   ASSERT_TRUE(config);
@@ -76,6 +90,49 @@ TEST(Glob, PatternWithoutASlashMatchesInEveryDirectory) {
   EXPECT_TRUE(matches_glob("secure*", "var/log/secure.1"));
   EXPECT_TRUE(matches_glob("secure*", "secure"));
   EXPECT_FALSE(matches_glob("secure*", "secure.d/other"));
+}
+
+// The way it was tried before, one star after the other: simple, and slow.
+bool matches_slowly(std::string_view pattern, std::string_view path) {
+  if (pattern.empty()) return path.empty();
+  const bool two = pattern.starts_with("**");
+  if (two || pattern.front() == '*') {
+    const std::string_view rest = pattern.substr(two ? 2 : 1);
+    if (two && rest.starts_with('/') && matches_slowly(rest.substr(1), path)) return true;
+    for (std::size_t skip = 0; skip <= path.size(); ++skip) {
+      if (matches_slowly(rest, path.substr(skip))) return true;
+      if (!two && skip < path.size() && path[skip] == '/') return false;
+    }
+    return false;
+  }
+  if (path.empty()) return false;
+  const bool same = pattern.front() == '?' ? path.front() != '/' : pattern.front() == path.front();
+  return same && matches_slowly(pattern.substr(1), path.substr(1));
+}
+
+TEST(Glob, AgreesWithTryingEveryWay) {
+  std::mt19937_64 random(testing::test_seed());
+  const auto text = [&](std::string_view letters, std::size_t size) {
+    std::string made = "a/";  // with a slash, so that the whole path is matched
+    for (std::size_t i = random() % size; i > 0; --i) made += letters[random() % letters.size()];
+    return made;
+  };
+  int matched = 0;
+  for (int i = 0; i < 50'000; ++i) {
+    const std::string pattern = text("ab/**?", 8);
+    const std::string path = text("ab/*", 8);
+    const bool expected = matches_slowly(pattern, path);
+    ASSERT_EQ(matches_glob(pattern, path), expected) << pattern << " " << path;
+    matched += expected ? 1 : 0;
+  }
+  EXPECT_GT(matched, 1000);
+}
+
+TEST(Glob, ManyStarsTakeNoTime) {
+  std::string pattern = "/";
+  for (int i = 0; i < 1000; ++i) pattern += "**a*";
+  EXPECT_FALSE(matches_glob(pattern + "b", std::string(3000, 'a')));
+  EXPECT_TRUE(matches_glob(pattern, std::string(3000, 'a')));
 }
 
 TEST(Units, SizesAndDurations) {

@@ -2,6 +2,8 @@
 // Messages of the control socket, over a pair of sockets.
 #include "fs/control/control_protocol.h"
 
+#include "fs/control/peer.h"
+
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,6 +66,39 @@ TEST_F(ControlProtocolTest, AMessageThatIsCutOffIsAnError) {
     EXPECT_EQ(message.error().code, Errc::kControl);
     ::close(fds_[0]);
     SetUp();
+  }
+}
+
+TEST_F(ControlProtocolTest, MoreThanIsTakenIsRefusedBeforeItIsWaitedFor) {
+  const MessageLimits limits{.json_max = 100, .payload_max = 0};
+  for (const Bytes& header : {encode_message_header(MessageKind::kRequest, 101, 0),
+                              encode_message_header(MessageKind::kRequest, 2, 1)}) {
+    ASSERT_EQ(::send(fds_[1], header.data(), header.size(), 0),
+              static_cast<ssize_t>(header.size()));
+    const auto message = receive_message(fds_[0], {}, limits);
+    ASSERT_FALSE(message);
+    EXPECT_EQ(message.error().sys_errno, EMSGSIZE);
+  }
+  send(std::string(100, ' '), {});
+  EXPECT_TRUE(receive_message(fds_[0], {}, limits));
+}
+
+TEST_F(ControlProtocolTest, TheKernelSaysWhoThePeerIs) {
+  const auto caller = caller_at(fds_[0], std::nullopt);
+  ASSERT_TRUE(caller);
+  EXPECT_EQ(caller->access, Caller::Access::kAll);
+  EXPECT_EQ(caller->uid, ::geteuid());
+  EXPECT_EQ(caller->pid, static_cast<std::uint32_t>(::getpid()));
+  EXPECT_FALSE(caller_at(-1, std::nullopt));
+}
+
+TEST(FindGroup, TakesNamesAndNumbers) {
+  EXPECT_EQ(find_group("root").value(), 0U);
+  EXPECT_EQ(find_group("60321").value(), 60321U);
+  for (const char* bad : {"", "no such group", "4294967295", "-1", "12x"}) {
+    const auto group = find_group(bad);
+    ASSERT_FALSE(group) << bad;
+    EXPECT_EQ(group.error().code, Errc::kBadConfig);
   }
 }
 

@@ -37,6 +37,21 @@ Errc code_of(const Result<std::string>& checked) {
   return checked ? Errc::kIo : checked.error().code;
 }
 
+TEST(MountOptions, SaysWhoMayLookAtSnapshots) {
+  MountOptions options;
+  ASSERT_TRUE(parse_mount_options("ro", options));
+  EXPECT_FALSE(options.snapshots_for);
+  ASSERT_TRUE(parse_mount_options("snapshots=root,ro", options));
+  EXPECT_EQ(options.snapshots_for, SnapshotsFor::kRoot);
+  ASSERT_TRUE(parse_mount_options("snapshots=none", options));
+  EXPECT_EQ(options.snapshots_for, SnapshotsFor::kNone);
+  for (const char* bad : {"snapshots=adm", "snapshots=", "snapshots"}) {
+    const Status taken = parse_mount_options(bad, options);
+    ASSERT_FALSE(taken) << bad;
+    EXPECT_EQ(taken.error().code, Errc::kBadRequest);
+  }
+}
+
 TEST(MountPoint, RefusesWhatWouldHideOrHoldTheStore) {
   const testing::TempDir directory;
   const std::string store = directory / "store";

@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -135,6 +136,21 @@ TEST_F(PastTest, KeepsViewsOpenAndRefusesUnknownOnes) {
   const auto unknown = past_->view(make_node(9, kRootIno));
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().to_errno(), ESTALE);
+}
+
+TEST_F(PastTest, CanBeForItsOwnerAlone) {
+  add(1);
+  EXPECT_EQ(past_->attributes(kSnapshotsNode)->mode, S_IFDIR | 0555U);
+  Past owned(*catalog_, {}, SnapshotsFor::kRoot);
+  for (const NodeId node : {kSnapshotsNode, kByNameNode, kAtNode}) {
+    const auto record = owned.attributes(node);
+    ASSERT_TRUE(record);
+    EXPECT_EQ(record->mode, S_IFDIR | 0500U);
+    EXPECT_EQ(record->uid, ::geteuid());
+    EXPECT_EQ(record->gid, ::getegid());
+  }
+  EXPECT_FALSE(owned.is_hidden());
+  EXPECT_TRUE(Past(*catalog_, {}, SnapshotsFor::kNone).is_hidden());
 }
 
 }  // namespace

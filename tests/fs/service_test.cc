@@ -5,6 +5,7 @@
 #include "fs/adopt.h"
 #include "fs/engine.h"
 #include "fs/path_text.h"
+#include "fs/service_access.h"
 #include "tests/support/both_forms.h"
 #include "tests/support/temp_dir.h"
 
@@ -238,6 +239,33 @@ TEST_F(ServiceTest, AdoptCopiesATreeAndLeavesItUntouched) {
   EXPECT_EQ(fs().lookup(kRootIno, "sub")->record.mode & 07777, 0711U);
   EXPECT_TRUE(S_ISFIFO(fs().lookup(kRootIno, "fifo")->record.mode));
   EXPECT_FALSE(adopt(*engine_, source, {})) << "only into an empty store";
+}
+
+// The default is to refuse: a command that is new, or gets a new member that changes something.
+TEST_F(ServiceTest, AReaderMayOnlyRead) {
+  const Caller reader{.access = Caller::Access::kRead, .uid = 7};
+  const auto answer = [&](const Json& request) {
+    return Service(*engine_).call(request.dump(), {}, reader);
+  };
+  for (const ReadingCommand& command : reading_commands()) {
+    const auto reply = answer({{"command", command.name}});
+    const bool exists =
+        reply || reply.error().to_string().find("no such command") == std::string::npos;
+    EXPECT_TRUE(exists) << command.name;
+    EXPECT_TRUE(reply || reply.error().code != Errc::kDenied) << command.name;
+  }
+  for (const char* name : {"snapshot", "commit", "rollback", "restore", "gc", "hand_over"}) {
+    const auto reply = answer({{"command", name}, {"snap", "latest"}, {"paths", {"a"}}});
+    ASSERT_FALSE(reply) << name;
+    EXPECT_EQ(reply.error().code, Errc::kDenied) << name;
+    EXPECT_EQ(reply.error().to_errno(), EACCES);
+    EXPECT_THAT(reply.error().to_string(), HasSubstr("root"));
+  }
+  EXPECT_TRUE(answer({{"command", "verify"}, {"full", true}}));
+  const auto heals = answer({{"command", "verify"}, {"heal", true}});
+  ASSERT_FALSE(heals);
+  EXPECT_EQ(heals.error().code, Errc::kDenied);
+  EXPECT_EQ(engine_->catalog().count(), 0U);
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ const std::string kDirectory = "journal";
 
 JournalOptions small_segments() {
   JournalOptions options;
-  options.segment_size_bytes = 64 * kKiB;
+  options.segment_size_bytes = 16 * kKiB;
+  options.spare_segments_max = 1;
   options.prepare_ahead = false;
   return options;
 }
