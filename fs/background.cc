@@ -270,6 +270,7 @@ void Engine::journal_sync_loop() {
     if (live_->last_seq() > journal_->durable_seq()) {
       if (auto synced = live_->sync(); !synced) note_result("sync the journal", synced);
     }
+    audit_->tick(true);
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include "fs/acl.h"
 #include "fs/inode_edit.h"
+#include "snapshot/evidence.h"
 
 #include <fmt/format.h>
 
 #include <unordered_map>
+#include <unordered_set>
 
 namespace amberfs {
 namespace {
@@ -54,6 +56,7 @@ class Checker {
       return ok();
     }
     if (key->tag == Tag::kOrphan) return orphan(key->number);
+    if (key->tag == Tag::kEvidence) return evidence(key->number, value);
     if (key->ino != current_.ino) {
       TRY(leave_inode());
       current_ = Current{.ino = key->ino, .record = {}, .target_size = {}};
@@ -88,6 +91,28 @@ class Checker {
     return ok();
   }
 
+  // Their keys come first, so what is evidence is known when its inode comes.
+  Status evidence(Ino ino, ByteView value) {
+    ++report_.evidence_count;
+    evidence_.insert(ino);
+    if (!decode_evidence(value)) found(ino, "its record as evidence cannot be read");
+    TRY_ASSIGN(std::optional<InodeRecord> record, view_.find_inode(ino));
+    if (!record) found(ino, "listed as evidence, but there is no such inode");
+    if (record && record->nlink != 0) found(ino, "listed as evidence, but it has names");
+    return ok();
+  }
+
+  // Evidence is not counted, but while programs still have it open.
+  Status count(const InodeRecord& record) {
+    if (evidence_.contains(current_.ino)) {
+      TRY_ASSIGN(const auto listed, view_.get(orphan_key(current_.ino)));
+      if (!listed) return ok();
+    }
+    ++report_.totals.inode_count;
+    if (is_regular(record.mode)) report_.totals.logical_bytes += record.size_bytes;
+    return ok();
+  }
+
   Status inode(ByteView value) {
     Result<InodeRecord> record = decode_inode(value);
     if (!record) {
@@ -95,9 +120,7 @@ class Checker {
       return ok();
     }
     current_.record = *record;
-    ++report_.totals.inode_count;
-    if (is_regular(record->mode)) report_.totals.logical_bytes += record->size_bytes;
-    return ok();
+    return count(*record);
   }
 
   Status parent(const ParsedKey& key) {
@@ -206,7 +229,7 @@ class Checker {
         (current_.target_size && *current_.target_size != record.size_bytes)) {
       found(ino, "its symlink target does not fit its type and size");
     }
-    if (record.nlink > 0) return ok();
+    if (record.nlink > 0 || evidence_.contains(ino)) return ok();
     TRY_ASSIGN(std::optional<Bytes> listed, view_.get(orphan_key(ino)));
     if (!listed) found(ino, "has no name and is not listed as an orphan");
     return ok();
@@ -248,6 +271,7 @@ class Checker {
   CheckReport report_;
   Current current_;
   std::unordered_map<Ino, Ino> parent_of_;  // directories
+  std::unordered_set<Ino> evidence_;
 };
 
 }  // namespace

@@ -33,6 +33,7 @@ struct CheckReport {
   std::uint64_t finding_count = 0;
   TreeTotals totals;  // as counted
   std::uint64_t orphan_count = 0;
+  std::uint64_t evidence_count = 0;
 };
 
 [[nodiscard]] Result<CheckReport> check_view(const View& view, const CheckOptions& options = {});

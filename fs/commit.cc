@@ -127,6 +127,9 @@ Result<SnapshotResult> Engine::snapshot_locked(const SnapshotRequest& request) {
   manifest.stored_bytes =
       stats.pack_bytes - std::min(stats.pack_bytes, next.pack_bytes_at_snapshot);
   manifest.journal_seq = next.journal.next_seq - 1;
+  const AuditPosition audited = audit_->position();
+  manifest.audit_size = audited.size;
+  manifest.audit_hash = audited.hash;
 
   // The head first: a sequence number that a crash leaves without a manifest is skipped for ever,
   // one that was given out twice would make two snapshots look like one to the kernel.

@@ -6,6 +6,7 @@
 #include "fs/segment.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,7 +165,11 @@ Status Engine::recover() {
   live_->attach_journal(*journal_);
   filesystem_ = std::make_unique<FileSystem>(*live_, *blocks_, *journal_);
   filesystem_->set_space(*space_);
+  tampering_ = std::make_unique<Tampering>(*live_, filesystem_->data(), config_.audit);
+  filesystem_->set_tampering(*tampering_);
   filesystem_->set_packing(journal_options.packing);
+  audit_ = Audit::open({io_, *live_, *filesystem_, *tampering_}, store_,
+                       cipher_ ? &cipher_->heads() : nullptr);
   filesystem_->set_hold_back([this] { hold_back(); });
   return ok();
 }
@@ -176,11 +181,15 @@ Status Engine::begin_mount(RequestMarks& marks) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   marker.set_time_ns(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
   TRY(journal_->append(marker));
+  mounted_ = true;
+  audit_->note("mount", nlohmann::json::object());
   return ok();
 }
 
 void Engine::take_over_mount(RequestMarks& marks) {
   live_->set_marks(&marks);
+  mounted_ = true;
+  audit_->note("server_restarted", nlohmann::json::object());
 }
 
 Status Engine::close() {
@@ -196,6 +205,11 @@ Status Engine::close() {
   if (journal_sync_.joinable()) journal_sync_.join();
   if (collector_.joinable()) collector_.join();
   if (scrubber_.joinable()) scrubber_.join();
+  if (mounted_) {
+    audit_->note("umount", nlohmann::json::object());
+  } else {
+    audit_->tick(false);
+  }
   // Every step is tried even when one before it failed: a failed commit still leaves the journal.
   Status committed = live_->dirty() ? commit() : ok();
   if (!committed && committed.error().code == Errc::kNoSpace) {

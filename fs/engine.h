@@ -15,6 +15,7 @@
 
 #include "blockstore/key_slots.h"
 #include "blockstore/store_cipher.h"
+#include "fs/audit.h"
 #include "fs/collect.h"
 #include "fs/config.h"
 #include "fs/filesystem.h"
@@ -145,6 +146,8 @@ class Engine {
   [[nodiscard]] Chain& chain() { return *chain_; }
   [[nodiscard]] Io& io() { return io_; }
   [[nodiscard]] Space& space() { return *space_; }
+  [[nodiscard]] Tampering& tampering() { return *tampering_; }
+  [[nodiscard]] Audit& audit() { return *audit_; }
   [[nodiscard]] DataReader& data() { return filesystem_->data(); }
   [[nodiscard]] Head head();
 
@@ -185,6 +188,8 @@ class Engine {
   [[nodiscard]] Status publish_head(const Head& head) REQUIRES(commit_mu_);
   // Of a head that names no block put since the last one.
   [[nodiscard]] Status publish_head_only(const Head& head) REQUIRES(commit_mu_);
+  // The root of `target` with the evidence of the tree before it.
+  [[nodiscard]] Result<BlockId> root_with_evidence(const BlockId& target, const BlockId& before);
   [[nodiscard]] Status replace_live(const Manifest& target, const std::vector<Ino>& open,
                                     RollbackResult& result) EXCLUDES(commit_mu_);
   [[nodiscard]] Status keep_open_files(const View& before, const std::vector<Ino>& open);
@@ -211,6 +216,9 @@ class Engine {
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<LiveMap> live_;
   std::unique_ptr<FileSystem> filesystem_;
+  std::unique_ptr<Tampering> tampering_;
+  std::unique_ptr<Audit> audit_;
+  std::atomic<bool> mounted_{false};
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Notes> notes_;
   std::unique_ptr<Chain> chain_;

@@ -20,6 +20,7 @@
 #include "fs/extent_read.h"
 #include "fs/live_map.h"
 #include "fs/space.h"
+#include "fs/tampering.h"
 
 #include <sys/types.h>
 
@@ -67,6 +68,9 @@ class FileSystem {
   FileSystem(LiveMap& live, BlockStore& blocks, Journal& journal);
   // Who says whether there is room for new data. Without one there always is. Once, at first.
   void set_space(Space& space) { space_ = &space; }
+  // Who judges and keeps what programs take away from logs. Without one nothing is kept. Once, at
+  // first.
+  void set_tampering(Tampering& tampering) { tampering_ = &tampering; }
   // How large writes are packed for the journal. Once, at first.
   void set_packing(const Packing& packing) { packing_ = packing; }
   // Called before each change that adds to what is held in memory: returns when there is room for
@@ -137,6 +141,8 @@ class FileSystem {
     std::uint32_t count = 0;
   };
   [[nodiscard]] std::vector<OpenFile> open_files();
+  // Drops what is kept as evidence under this number; nothing when it is no longer there.
+  [[nodiscard]] Status drop_evidence(Ino number);
   // Drops every orphan that is not open. At a new mount, when the kernel holds nothing, that is all
   // of them.
   [[nodiscard]] Status drop_orphans();
@@ -159,21 +165,37 @@ class FileSystem {
   // ---- names
   [[nodiscard]] Result<Attr> add_inode(Mutation& mutation, Ino directory, ByteView name,
                                        const NewInode& inode, ByteView target);
+  struct Dropped {
+    bool more = false;         // see drop_link
+    std::optional<Kept> kept;  // it stays as evidence
+  };
   // Takes one name off an inode whose PARENT entry is removed already: puts the record, or makes it
-  // an orphan, or removes all of it. True: it is too large for one batch and was marked as being
-  // dropped; finish_drop() goes on once the mutation is applied and gone.
-  [[nodiscard]] Result<bool> drop_link(Mutation& mutation, Ino ino, InodeRecord record,
-                                       Timestamp now);
+  // an orphan or evidence, or removes all of it. `more`: it is too large for one batch and was
+  // marked as being dropped; finish_drop() goes on once the mutation is applied and gone.
+  [[nodiscard]] Result<Dropped> drop_link(Mutation& mutation, Ino ino, InodeRecord record,
+                                          const Loss& loss);
+  void remember(std::optional<Kept> kept) {
+    if (kept) tampering_->done(*std::move(kept));
+  }
   [[nodiscard]] Result<Ino> move_name(Mutation& mutation, const RenameEnds& ends);
+  [[nodiscard]] Ino find_continued(const Origin& who, Name source, Name target);
   [[nodiscard]] Status exchange_names(Mutation& mutation, const RenameEnds& ends);
 
   // ---- attributes
   // Brings a file that has too many extents for one batch close to a smaller size.
-  [[nodiscard]] Status shrink_in_steps(const Origin& who, Ino ino, std::uint64_t size_bytes);
-  [[nodiscard]] Status shrink_step(const Origin& who, Ino ino, std::uint64_t size_bytes);
+  struct Cut {
+    std::uint64_t size_bytes = 0;
+    std::uint64_t copied_bytes = 0;  // so many of the file's bytes stand in a generation beside it
+  };
+  [[nodiscard]] Status shrink_in_steps(const Origin& who, Ino ino, Cut cut);
+  [[nodiscard]] Status shrink_step(const Origin& who, Ino ino, Cut cut);
   // Nothing when more had to be cut off than one batch holds.
   [[nodiscard]] Result<std::optional<Attr>> setattr_once(const Origin& who, Ino ino,
-                                                         const SetAttr& set);
+                                                         const SetAttr& set,
+                                                         std::uint64_t copied_bytes);
+  // False when the batch cannot hold all that must be cut off.
+  [[nodiscard]] Result<bool> resize(Mutation& mutation, Attr& attr, Cut cut,
+                                    std::optional<Kept>& kept);
 
   // ---- data
   struct WriteData {
@@ -195,10 +217,13 @@ class FileSystem {
   [[nodiscard]] Status drop_inode(Ino ino);
   [[nodiscard]] Result<bool> drop_step(Ino ino, Bytes& from);
   [[nodiscard]] Status drop_orphan(Ino ino);
+  // An orphan that is evidence stays, and is no orphan any more. True: it was that.
+  [[nodiscard]] Result<bool> settle_evidence(Mutation& mutation, Ino ino);
 
   LiveMap& live_;
   Journal& journal_;
   Space* space_ = nullptr;
+  Tampering* tampering_ = nullptr;
   std::function<void()> hold_back_;
   Packing packing_;
   DataReader data_;

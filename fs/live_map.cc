@@ -53,6 +53,27 @@ std::vector<std::shared_ptr<const Overlay>> layers(const std::shared_ptr<Overlay
   return overlays;
 }
 
+// All that is not known to leave file data as it is.
+bool changes_data_otherwise(OpKind kind) {
+  switch (kind) {
+    case OpKind::kWrite:
+    case OpKind::kCreate:
+    case OpKind::kMkdir:
+    case OpKind::kMknod:
+    case OpKind::kSymlink:
+    case OpKind::kLink:
+    case OpKind::kUnlink:
+    case OpKind::kRmdir:
+    case OpKind::kRename:
+    case OpKind::kSetattr:
+    case OpKind::kSetxattr:
+    case OpKind::kRemovexattr:
+      return false;
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 struct LiveMap::State {
@@ -118,6 +139,7 @@ Status LiveMap::append_and_apply(Batch& batch) {
   std::uint64_t last = last_seq_.load();
   while (last < appended.seq && !last_seq_.compare_exchange_weak(last, appended.seq)) {
   }
+  if (changes_data_otherwise(batch.kind())) ++data_changes_;
   state()->active->apply(batch);
   add_totals(batch);
   return ok();
@@ -206,6 +228,7 @@ Status LiveMap::replace(
   {
     const ClosedGate closed(gate_);
     TRY(publish(journal_->tail(), next_ino()));
+    ++data_changes_;
     set_state(
         std::make_shared<const State>(std::make_shared<Overlay>(), nullptr, Tree(blocks_, root)));
     MutexLock lock(state_mu_);

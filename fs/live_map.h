@@ -18,15 +18,15 @@
 // Owns:       overlays; borrows Journal and Blocks.
 #pragma once
 
-#include <array>
-#include <atomic>
-#include <functional>
-#include <span>
-
 #include "fs/applied_requests.h"
 #include "fs/journal.h"
 #include "fs/view.h"
 #include "snapshot/manifest.h"
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <span>
 
 namespace amberfs {
 
@@ -73,6 +73,9 @@ class LiveMap {
   // True when something changed since the last install() or replace().
   [[nodiscard]] bool dirty() const;
   [[nodiscard]] std::uint64_t overlay_bytes() const;
+  // Grows with every change of file data but by write(2): read under an inode's lock it tells
+  // whether the inode can have changed otherwise.
+  [[nodiscard]] std::uint64_t data_changes() const { return data_changes_.load(); }
   // Every change up to now is durable when it returns.
   [[nodiscard]] Status sync();
 
@@ -114,6 +117,7 @@ class LiveMap {
   TreeTotals totals_ GUARDED_BY(state_mu_);
   std::atomic<Ino> next_ino_;
   std::atomic<std::uint64_t> last_seq_{0};
+  std::atomic<std::uint64_t> data_changes_{0};
 };
 
 // One change of the live map. Construct, lock what it reads and changes, fill batch(), apply().
@@ -132,6 +136,7 @@ class Mutation {
   void lock_all();
   [[nodiscard]] const View& view() const { return *view_; }
   [[nodiscard]] Batch& batch() { return batch_; }
+  [[nodiscard]] const Origin& origin() const { return batch_.origin(); }
   // Journal, then overlay. An empty batch does nothing. Once.
   [[nodiscard]] Status apply();
 

@@ -62,9 +62,15 @@ Result<std::uint64_t> FileSystem::copy_range(const Origin& who, const CopyRange&
   const std::uint64_t begin = clipped.source_offset;
   const std::uint64_t wanted = std::min(clipped.size, kBytesPerCall);
   TRY_ASSIGN(Collected pieces, collect(view, clipped.source, begin, begin + wanted));
+  std::optional<Kept> kept;
+  std::uint64_t wanted_end = clipped.target_offset + pieces.end - begin;
+  if (clipped.target_offset < target.size_bytes && tampering_ != nullptr) {
+    TRY_ASSIGN(kept, tampering_->before_removal(mutation, RemovalKind::kOverwritten, clipped.target,
+                                                target, {clipped.target_offset, wanted_end}));
+    if (kept && !kept->complete) wanted_end = kept->stop;
+  }
   ExtentEdit edit(view, clipped.target, batch);
-  TRY_ASSIGN(std::uint64_t target_end,
-             edit.clear(clipped.target_offset, clipped.target_offset + pieces.end - begin));
+  TRY_ASSIGN(std::uint64_t target_end, edit.clear(clipped.target_offset, wanted_end));
   const std::uint64_t copied = target_end - clipped.target_offset;
   for (const View::FileExtent& extent : pieces.extents) {
     std::uint64_t from = std::max(extent.begin, begin);
@@ -80,6 +86,7 @@ Result<std::uint64_t> FileSystem::copy_range(const Origin& who, const CopyRange&
   target.mtime = target.ctime = current_time();
   put_inode(batch, clipped.target, target);
   TRY(mutation.apply());
+  remember(std::move(kept));
   return copied;
 }
 

@@ -69,8 +69,19 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   Batch& batch = mutation.batch();
   TRY_ASSIGN(InodeRecord record, mutation.view().inode(ino));
   TRY(require_regular(record));
-  ExtentEdit(mutation.view(), ino, batch).put_data(offset, data.plain, data.packed);
-  grow_to(batch, record, offset + data.plain.size());
+  const std::uint64_t size_before = record.size_bytes;
+  ByteView plain = data.plain;
+  ByteView packed = data.packed;
+  std::optional<Kept> kept;
+  if (offset < record.size_bytes && tampering_ != nullptr) {
+    TRY_ASSIGN(kept, tampering_->before_write(mutation, ino, record, offset, plain));
+    if (kept && !kept->complete) {
+      plain = plain.substr(0, kept->stop - offset);
+      packed = {};
+    }
+  }
+  ExtentEdit(mutation.view(), ino, batch).put_data(offset, plain, packed);
+  grow_to(batch, record, offset + plain.size());
   if (flags.kill_suid_sgid && !flags.from_page_cache) {
     TRY(drop_privileges(mutation.view(), batch, ino, record));
   }
@@ -79,7 +90,12 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   if (!flags.from_page_cache) record.mtime = record.ctime = current_time();
   put_inode(batch, ino, record);
   TRY(mutation.apply());
-  return data.plain.size();
+  remember(std::move(kept));
+  // An exact append begins where the file ends: only the kernel's pages come again.
+  if (tampering_ != nullptr && (flags.from_page_cache || offset < size_before)) {
+    tampering_->after_write(ino, record.size_bytes, offset, plain);
+  }
+  return plain.size();
 }
 
 Status FileSystem::preallocate(const Origin& who, Ino ino, Preallocate how, std::uint64_t offset,
@@ -106,10 +122,17 @@ Result<std::uint64_t> FileSystem::clear_piece(const Origin& who, Ino ino, Preall
   TRY(require_regular(record));
   const std::uint64_t size_before = record.size_bytes;
   std::uint64_t stop = end;
+  std::optional<Kept> kept;
   if (clears && begin < record.size_bytes) {
     const std::uint64_t clear_end = std::min(end, record.size_bytes);
+    std::uint64_t kept_end = clear_end;
+    if (tampering_ != nullptr) {
+      TRY_ASSIGN(kept, tampering_->before_removal(mutation, RemovalKind::kCleared, ino, record,
+                                                  {begin, clear_end}));
+      if (kept && !kept->complete) kept_end = kept->stop;
+    }
     ExtentEdit edit(mutation.view(), ino, batch);
-    TRY_ASSIGN(stop, edit.clear(begin, clear_end));
+    TRY_ASSIGN(stop, edit.clear(begin, kept_end));
     if (stop == clear_end) stop = end;
   }
   if (grows && stop == end) grow_to(batch, record, end);
@@ -119,6 +142,7 @@ Result<std::uint64_t> FileSystem::clear_piece(const Origin& who, Ino ino, Preall
   if (clears || record.size_bytes != size_before) record.mtime = record.ctime;
   put_inode(batch, ino, record);
   TRY(mutation.apply());
+  remember(std::move(kept));
   return stop;
 }
 

@@ -150,9 +150,16 @@ Status FileSystem::unlink(const Origin& who, Ino directory, ByteView name) {
     touch_directory(parent, now);
     remove_name(mutation.batch(), directory, name, entry.ino);
     put_inode(mutation.batch(), directory, parent);
-    TRY_ASSIGN(bool more, drop_link(mutation, entry.ino, child, now));
+    child.ctime = now;
+    TRY_ASSIGN(
+        Dropped dropped,
+        drop_link(
+            mutation, entry.ino, child,
+            {.kind = RemovalKind::kDeleted, .directory = directory, .name = name, .moved = {}}));
     TRY(mutation.apply());
-    if (more) unfinished = entry.ino;
+    remember(std::move(dropped.kept));
+    if (tampering_ != nullptr) tampering_->names_changed();
+    if (dropped.more) unfinished = entry.ino;
   }
   finish_drop(unfinished);
   return ok();
@@ -177,9 +184,10 @@ Status FileSystem::rmdir(const Origin& who, Ino directory, ByteView name) {
     parent.nlink -= 1;
     remove_name(mutation.batch(), directory, name, entry.ino);
     put_inode(mutation.batch(), directory, parent);
-    TRY_ASSIGN(bool more, drop_link(mutation, entry.ino, child, now));
+    child.ctime = now;
+    TRY_ASSIGN(Dropped dropped, drop_link(mutation, entry.ino, child, {}));
     TRY(mutation.apply());
-    if (more) unfinished = entry.ino;
+    if (dropped.more) unfinished = entry.ino;
   }
   finish_drop(unfinished);
   return ok();

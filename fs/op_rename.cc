@@ -12,6 +12,7 @@ struct FileSystem::RenameEnds {
   Name target;
   Dirent moved;
   std::optional<Dirent> replaced;
+  Ino continued = kNoIno;  // whose bytes are all at the beginning of what comes instead
 };
 
 namespace {
@@ -48,7 +49,7 @@ Status check_replace(const View& view, const Dirent& moved, const Dirent& replac
 
 Result<Ino> FileSystem::move_name(Mutation& mutation, const RenameEnds& ends) {
   const View& view = mutation.view();
-  const auto& [source, target, moved, replaced] = ends;
+  const auto& [source, target, moved, replaced, continued] = ends;
   TRY(check_loop(view, moved, target.directory));
   if (replaced) TRY(check_replace(view, moved, *replaced));
   RecordSet records(view);
@@ -69,21 +70,37 @@ Result<Ino> FileSystem::move_name(Mutation& mutation, const RenameEnds& ends) {
 
   Batch& batch = mutation.batch();
   remove_name(batch, source.directory, source.name, moved.ino);
-  bool more = false;
+  Dropped dropped;
+  std::optional<Kept> hidden;
+  if (tampering_ != nullptr && moved.type == DT_REG) {
+    TRY_ASSIGN(hidden,
+               tampering_->before_rename(mutation, moved.ino, {source.directory, source.name},
+                                         {target.directory, target.name}));
+  }
   if (replaced) {
     remove_name(batch, target.directory, target.name, replaced->ino);
     TRY_ASSIGN(InodeRecord victim, view.inode(replaced->ino));
-    TRY_ASSIGN(more, drop_link(mutation, replaced->ino, victim, now));
+    victim.ctime = now;
+    const bool beside = source.directory == target.directory;
+    TRY_ASSIGN(dropped, drop_link(mutation, replaced->ino, victim,
+                                  {.kind = RemovalKind::kReplaced,
+                                   .directory = target.directory,
+                                   .name = target.name,
+                                   .moved = beside ? source.name : ByteView(),
+                                   .goes_on = continued == replaced->ino}));
   }
   put_name(batch, target.directory, target.name, moved);
   records.put_all(batch);
   TRY(mutation.apply());
-  return more ? replaced->ino : kNoIno;
+  remember(std::move(dropped.kept));
+  remember(std::move(hidden));
+  if (tampering_ != nullptr) tampering_->renamed(source.name, target.directory, target.name);
+  return dropped.more ? replaced->ino : kNoIno;
 }
 
 Status FileSystem::exchange_names(Mutation& mutation, const RenameEnds& ends) {
   const View& view = mutation.view();
-  const auto& [source, target, moved, other] = ends;
+  const auto& [source, target, moved, other, unused] = ends;
   TRY(check_loop(view, moved, target.directory));
   TRY(check_loop(view, *other, source.directory));
   RecordSet records(view);
@@ -115,12 +132,27 @@ Status FileSystem::exchange_names(Mutation& mutation, const RenameEnds& ends) {
   put_name(batch, source.directory, source.name, *other);
   put_name(batch, target.directory, target.name, moved);
   records.put_all(batch);
-  return mutation.apply();
+  TRY(mutation.apply());
+  if (tampering_ != nullptr) tampering_->names_changed();
+  return ok();
+}
+
+// The file at `target` whose bytes all stand at the beginning of the one at `source`: an editor's
+// way to append. Before any lock, as it may have to read both. What changes in either file before
+// the rename comes is judged by itself.
+Ino FileSystem::find_continued(const Origin& who, Name source, Name target) {
+  if (tampering_ == nullptr) return kNoIno;
+  const auto view = live_.view();
+  const auto moved = view->find_dirent(source.directory, source.name);
+  const auto other = view->find_dirent(target.directory, target.name);
+  if (!moved || !other || !*moved || !*other || (*moved)->ino == (*other)->ino) return kNoIno;
+  return tampering_->goes_on(who, (*moved)->ino, (*other)->ino) ? (*other)->ino : kNoIno;
 }
 
 Status FileSystem::rename(const Origin& who, Name source, Name target, RenameFlags flags) {
   TRY(check_name(source.name));
   TRY(check_name(target.name));
+  const Ino continued = find_continued(who, source, target);
   Ino unfinished = kNoIno;
   {
     MutexLock names(names_mu_);
@@ -134,7 +166,7 @@ Status FileSystem::rename(const Origin& who, Name source, Name target, RenameFla
     if (flags == RenameFlags::kNoReplace && other) return fail(posix_error(EEXIST));
     if (flags == RenameFlags::kExchange && !other) return fail(posix_error(ENOENT));
     if (other && other->ino == moved.ino) return ok();  // two names of one file: POSIX says so
-    RenameEnds ends{source, target, moved, other};
+    RenameEnds ends{source, target, moved, other, continued};
     if (flags == RenameFlags::kExchange) return exchange_names(mutation, ends);
     TRY_ASSIGN(unfinished, move_name(mutation, ends));
   }

@@ -97,6 +97,8 @@ Status FileSystem::release(Ino ino) {
     mutation.lock({ino});
     TRY_ASSIGN(std::optional<InodeRecord> record, mutation.view().find_inode(ino));
     if (!record || record->nlink > 0 || is_held(ino)) return ok();
+    TRY_ASSIGN(const bool stays, settle_evidence(mutation, ino));
+    if (stays) return ok();
     MutexLock lock(open_mu_);
     if (!dropping_.insert(ino).second) return ok();
   }
@@ -126,27 +128,69 @@ std::vector<FileSystem::OpenFile> FileSystem::open_files() {
   return files;
 }
 
-Result<bool> FileSystem::drop_link(Mutation& mutation, Ino ino, InodeRecord record, Timestamp now) {
+Result<FileSystem::Dropped> FileSystem::drop_link(Mutation& mutation, Ino ino, InodeRecord record,
+                                                  const Loss& loss) {
   Batch& batch = mutation.batch();
-  record.ctime = now;
+  Dropped dropped;
   record.nlink = is_directory(record.mode) ? 0 : record.nlink - 1;
   if (record.nlink > 0) {
     put_inode(batch, ino, record);
-    return false;
+    return dropped;
   }
   bool held = is_held(ino);
+  if (tampering_ != nullptr && is_regular(record.mode)) {
+    TRY_ASSIGN(dropped.kept, tampering_->before_loss(mutation, loss, ino, record));
+  }
+  if (dropped.kept && !held) {
+    put_inode(batch, ino, record);
+    batch.add_totals(-1, -counted_bytes(record));
+    return dropped;
+  }
   if (!held) {
     TRY_ASSIGN(std::vector<Change> removal,
                removal_of(mutation.view(), ino, inode_key(ino), kKeysInOneBatch));
     if (removal.size() < kKeysInOneBatch) {
       add_all(batch, removal);
       batch.add_totals(-1, -counted_bytes(record));
-      return false;
+      return dropped;
     }
   }
   put_inode(batch, ino, record);
   batch.put(orphan_key(ino), {});
-  return !held;
+  dropped.more = !held;
+  return dropped;
+}
+
+Result<bool> FileSystem::settle_evidence(Mutation& mutation, Ino ino) {
+  const View& view = mutation.view();
+  TRY_ASSIGN(const auto evidence, view.get(evidence_key(ino)));
+  if (!evidence) return false;
+  TRY_ASSIGN(const auto listed, view.get(orphan_key(ino)));
+  TRY_ASSIGN(const auto record, view.find_inode(ino));
+  if (!listed || !record) return true;
+  mutation.batch().remove(orphan_key(ino));
+  mutation.batch().add_totals(-1, -counted_bytes(*record));
+  TRY(mutation.apply());
+  return true;
+}
+
+// It becomes an orphan, with which the rest is as with any other.
+Status FileSystem::drop_evidence(Ino number) {
+  {
+    Mutation mutation(live_, OpKind::kForgetOrphan);
+    mutation.lock({number});
+    TRY_ASSIGN(const auto evidence, mutation.view().get(evidence_key(number)));
+    if (!evidence) return ok();
+    mutation.batch().remove(evidence_key(number));
+    TRY_ASSIGN(const auto listed, mutation.view().get(orphan_key(number)));
+    TRY_ASSIGN(const auto record, mutation.view().find_inode(number));
+    if (!listed && record) {
+      mutation.batch().put(orphan_key(number), {});
+      mutation.batch().add_totals(1, counted_bytes(*record));
+    }
+    TRY(mutation.apply());
+  }
+  return drop_orphan(number);
 }
 
 void FileSystem::finish_drop(Ino ino) {
@@ -162,6 +206,8 @@ Status FileSystem::drop_orphan(Ino ino) {
     Mutation mutation(live_, OpKind::kForgetOrphan);
     mutation.lock({ino});
     if (is_held(ino)) return ok();  // its release, or the next clean mount, drops it
+    TRY_ASSIGN(const bool stays, settle_evidence(mutation, ino));
+    if (stays) return ok();
     MutexLock lock(open_mu_);
     if (!dropping_.insert(ino).second) return ok();
   }

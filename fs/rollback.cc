@@ -5,8 +5,10 @@
 #include "fs/engine.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <set>
 
 namespace amberfs {
@@ -82,7 +84,34 @@ Result<RollbackResult> Engine::rollback(const Manifest& target, bool force) {
     TRY(hooks->change_files(open, change));
   }
   refresh_caches(result.before.root, target.root);
+  audit_->note("rollback", {{"to", target.id}, {"before", result.before.id}, {"force", force}});
   return result;
+}
+
+// Who rolls a log back does not get rid of what was found out about it. Numbers are never reused,
+// so nothing of the target stands in the way.
+Result<BlockId> Engine::root_with_evidence(const BlockId& target, const BlockId& before) {
+  const View old_view({}, Tree(*blocks_, before));
+  const View target_view({}, Tree(*blocks_, target));
+  TRY_ASSIGN(const auto list, list_evidence(old_view));
+  std::vector<Change> changes;
+  for (const EvidenceEntry& entry : list) {
+    TRY_ASSIGN(const auto inode, target_view.find_inode(entry.number));
+    if (inode) continue;  // the file itself, which comes back
+    changes.push_back({evidence_key(entry.number), encode(entry.evidence)});
+    const auto cursor = old_view.cursor();
+    TRY(cursor->seek(inode_key(entry.number)));
+    for (; cursor->valid();) {
+      TRY_ASSIGN(const ParsedKey key, parse_key(cursor->key()));
+      if (key.ino != entry.number) break;
+      changes.push_back({Bytes(cursor->key()), Bytes(cursor->value())});
+      TRY(cursor->next());
+    }
+  }
+  if (changes.empty()) return target;
+  std::ranges::sort(changes, {}, &Change::key);
+  TRY_ASSIGN(const Tree tree, target_view.tree().apply(changes));
+  return tree.root();
 }
 
 Status Engine::replace_live(const Manifest& target, const std::vector<Ino>& open,
@@ -99,18 +128,20 @@ Status Engine::replace_live(const Manifest& target, const std::vector<Ino>& open
     TRY_ASSIGN(SnapshotResult before, snapshot_locked(request));
     const std::uint64_t seq = head().journal.next_seq;
     bool changed = false;
+    TRY_ASSIGN(const BlockId root, root_with_evidence(target.root, before.manifest.root));
     const Status replaced = live_->replace(
-        target.root, target.totals,
+        root, target.totals,
         [&](const JournalPosition& position, Ino next_ino) REQUIRES(commit_mu_) -> Status {
           changed = position.next_seq != seq;
           if (changed) return fail(Errc::kFilesOpen, 0, "roll back: programs keep writing", store_);
           Head next = head();
-          next.root = target.root;
+          next.root = root;
           next.totals = target.totals;
           next.journal = position;
           next.next_ino = next_ino;
-          return publish_head_only(next);
+          return root == target.root ? publish_head_only(next) : publish_head(next);
         });
+    if (!replaced) blocks_->abandon();
     if (changed) continue;
     TRY(replaced);
     result.before = std::move(before.manifest);

@@ -14,7 +14,7 @@ std::unexpected<Error> bad_member(const char* key, const char* expected) {
 
 Handler find_handler(std::string_view name) {
   for (const auto commands : {snapshot_commands(), file_commands(), change_commands(),
-                              health_commands(), chain_commands()}) {
+                              health_commands(), chain_commands(), audit_commands()}) {
     for (const Command& command : commands) {
       if (command.name == name) return command.run;
     }

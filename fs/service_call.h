@@ -61,5 +61,6 @@ struct Command {
 // [key] and [head] of its request.
 [[nodiscard]] Json chain_status(Engine& engine);
 [[nodiscard]] Status add_chain_verification(const Call& call, Json& reply);
+[[nodiscard]] std::span<const Command> audit_commands();     // service_audit.cc
 
 }  // namespace amberfs

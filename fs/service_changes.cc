@@ -210,6 +210,10 @@ Result<Reply> run_restore_lines(const Call& call, const Manifest& snapshot,
     if (!options.dry_run) file["before"] = to_json(result.before);
     files.push_back(std::move(file));
   }
+  if (!options.dry_run) {
+    call.engine().audit().note("restore",
+                               {{"from", snapshot.id}, {"paths", wanted}, {"lines", true}});
+  }
   return make_reply({{"files", std::move(files)}, {"dry_run", options.dry_run}});
 }
 
@@ -228,7 +232,16 @@ Result<Reply> run_restore(const Call& call) {
   add_paths(reply, "created", result.created);
   add_paths(reply, "removed", result.removed);
   add_paths(reply, "kept", result.kept);
-  if (!request.dry_run) reply["before"] = to_json(result.before);
+  if (!request.dry_run) {
+    reply["before"] = to_json(result.before);
+    constexpr std::size_t kPathsNoted = 100;
+    if (request.paths.size() > kPathsNoted) request.paths.resize(kPathsNoted);
+    call.engine().audit().note("restore",
+                               {{"from", snapshot.id},
+                                {"before", result.before.id},
+                                {"paths", request.paths},
+                                {"files", result.restored.size() + result.created.size()}});
+  }
   return make_reply(reply);
 }
 

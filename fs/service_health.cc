@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands: status, verify, gc, scrub.
+#include "fs/audit_notes.h"
 #include "fs/service_call.h"
 #include "fs/verify_store.h"
 
@@ -106,6 +107,7 @@ Json problems(Engine& engine, const DiskState& disk, const BlockStoreStats& stat
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
   if (std::string chain = engine.chain().problem(); !chain.empty()) list.push_back(chain);
+  if (const std::string audit = engine.audit().problem(); !audit.empty()) list.push_back(audit);
   if (const MountHooks* hooks = engine.hooks()) {
     const pid_t keeper = hooks->supervision().keeper_pid;
     if (keeper != 0 && ::getppid() != keeper) {
@@ -113,6 +115,30 @@ Json problems(Engine& engine, const DiskState& disk, const BlockStoreStats& stat
     }
   }
   return list;
+}
+
+// What is wrong with it goes to `problems`, and the rest of the status is as good as ever.
+Json audit_status(Engine& engine, Json& problems) {
+  std::int64_t snapshot_ns = 0;
+  if (const auto newest = engine.catalog().newest_sequence()) {
+    const auto manifest = engine.catalog().by_sequence(*newest);
+    if (manifest) snapshot_ns = manifest->time_ns;
+  }
+  const auto counts = engine.audit().counts(snapshot_ns);
+  if (!counts) {
+    problems.push_back("evidence of tampering cannot be read: " + counts.error().to_string());
+    return Json::object();
+  }
+  if (counts->last_day > 0) {
+    problems.push_back(fmt::format(
+        "in the last 24 hours bytes of logs were taken away {} times: see amberfs audit",
+        counts->last_day));
+  }
+  return {{"tampering", counts->events},
+          {"tampering_last_day", counts->last_day},
+          {"tampering_since_snapshot", counts->since_snapshot},
+          {"rotations_kept", counts->rotations},
+          {"kept_bytes", counts->kept_bytes}};
 }
 
 Result<Json> snapshot_status(Engine& engine) {
@@ -178,6 +204,7 @@ Result<Reply> run_status(const Call& call) {
   json["chain"] = chain_status(engine);
   json["memory_bytes"] = resident_bytes();
   json["problems"] = problems(engine, disk, stats);
+  json["audit"] = audit_status(engine, json["problems"]);
   return make_reply(json);
 }
 
@@ -214,6 +241,7 @@ Result<Reply> run_verify(const Call& call) {
              {"damage_count", report.finding_count},
              {"damage", std::move(damage)}};
   TRY(add_chain_verification(call, reply));
+  if (!reply["ok"].get<bool>()) note_damage(call.engine().audit(), reply["damage"], full);
   return make_reply(reply);
 }
 
@@ -277,6 +305,7 @@ Result<Reply> run_scrub(const Call& call) {
     call.progress()(Json{{"what", "scrub"}, {"done", done}, {"total", total}}.dump());
   };
   TRY_ASSIGN(const ScrubReport report, call.engine().scrub(options));
+  if (!options.dry_run) note_scrub(call.engine().audit(), report);
   return make_reply({{"dry_run", options.dry_run},
                      {"bytes", report.pass.bytes},
                      {"repaired_count", report.repaired.size()},

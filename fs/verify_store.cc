@@ -4,6 +4,7 @@
 #include "fs/check.h"
 #include "fs/path_text.h"
 
+#include <map>
 #include <unordered_set>
 
 namespace amberfs {
@@ -37,6 +38,7 @@ class StoreVerifier {
     }
     report_.snapshots = inspection.good.size();
     TRY(check_consistency(live));
+    TRY(check_audit(inspection.good));
     find_readable_around();
     return std::move(report_);
   }
@@ -150,6 +152,37 @@ class StoreVerifier {
            .object = "inode " + std::to_string(finding.ino),
            .snapshot = "live",
            .what = finding.what});
+    }
+    return ok();
+  }
+
+  // The log by itself, and against what the snapshots say of it.
+  Status check_audit(const std::vector<Manifest>& snapshots) {
+    std::multimap<std::uint64_t, const Manifest*> expected;
+    for (const Manifest& manifest : snapshots) {
+      if (!manifest.audit_hash.empty()) expected.emplace(manifest.audit_size, &manifest);
+    }
+    const auto at = [&](const AuditPosition& position) {
+      auto [it, end] = expected.equal_range(position.size);
+      while (it != end) it = it->second->audit_hash == position.hash ? expected.erase(it) : ++it;
+    };
+    TRY_ASSIGN(const AuditCheck check, check_audit_log(engine_.io(), engine_.audit().path(),
+                                                       engine_.audit().sealer(), {}, at));
+    for (const AuditFinding& finding : check.findings) {
+      add({.kind = "audit",
+           .object = "audit.log",
+           .offset = finding.offset,
+           .size = finding.size,
+           .what = "the line " + finding.what});
+    }
+    for (const auto& [size, manifest] : expected) {
+      add({.kind = "audit",
+           .object = "audit.log",
+           .snapshot = format_time(manifest->time_ns),
+           .size = size,
+           .what = size > check.position.size
+                       ? "it is shorter than it was at this snapshot: its end was cut off"
+                       : "its beginning is not what it was at this snapshot"});
     }
     return ok();
   }

@@ -18,7 +18,8 @@
 namespace amberfs {
 
 struct VerifyFinding {
-  std::string kind;    // "frame", "index", "parity", "node", "file", "manifest", "inode", "journal"
+  // "frame", "index", "parity", "node", "file", "manifest", "inode", "journal", "audit"
+  std::string kind;
   std::string object;  // file of the store, or path in a snapshot
   std::string snapshot;      // time of the snapshot, "live", or ""
   std::uint64_t offset = 0;  // byte range of the object that is lost

@@ -28,6 +28,10 @@ Json body_of(const Manifest& manifest) {
             {"stored_bytes", manifest.stored_bytes},
             {"journal_seq", manifest.journal_seq}};
   if (manifest.keyed_ids) json["ids"] = kKeyedIds;
+  if (!manifest.audit_hash.empty()) {
+    json["audit_size"] = manifest.audit_size;
+    json["audit_hash"] = manifest.audit_hash;
+  }
   return json;
 }
 
@@ -68,6 +72,10 @@ Result<Manifest> decode_manifest(ByteView text) {
   read.number("changed_bytes", manifest.changed_bytes);
   read.number("stored_bytes", manifest.stored_bytes);
   read.number("journal_seq", manifest.journal_seq);
+  if (json.contains("audit_hash")) {
+    read.number("audit_size", manifest.audit_size);
+    read.text("audit_hash", manifest.audit_hash);
+  }
   if (const auto ids = json.find("ids"); ids != json.end() && manifest.format > 1) {
     if (*ids != kKeyedIds) return kDocument.corrupt("no valid \"ids\"");
     manifest.keyed_ids = true;

@@ -40,6 +40,8 @@ struct Manifest {
   std::uint64_t journal_seq = 0;    // every batch up to this one is in the root
   bool keyed_ids = false;           // of blocks: the store is encrypted (StoreCipher::id_of)
   std::optional<Link> link;         // its place in the sealed chain; none: unsigned
+  std::uint64_t audit_size = 0;     // of the audit log in bytes
+  std::string audit_hash;           // of its last line: 64 hex digits; "" when there was none
 };
 
 [[nodiscard]] std::string encode_manifest(Manifest& manifest);  // fills in id

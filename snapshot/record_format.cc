@@ -59,6 +59,10 @@ Bytes orphan_key(Ino ino) {
   return std::move(key_head(kNoIno, Tag::kOrphan).be64(ino)).take();
 }
 
+Bytes evidence_key(Ino ino) {
+  return std::move(key_head(kNoIno, Tag::kEvidence).be64(ino)).take();
+}
+
 Bytes range_begin(Ino ino, Tag tag) {
   return key_head(ino, tag).take();
 }
@@ -102,6 +106,7 @@ Result<ParsedKey> parse_key(ByteView key) {
       break;
     case Tag::kExtent:
     case Tag::kOrphan:
+    case Tag::kEvidence:
       has_number = true;
       break;
     default:

@@ -16,6 +16,8 @@
 //                                                    so every lookup is a forward seek. What no
 //                                                    extent covers is a hole (zeros).
 //   (0, ORPHAN, ino)                                 empty: unlinked but still open
+//   (0, EVIDENCE, ino)                               Evidence (snapshot/evidence.h): this inode
+//                                                    holds bytes that were removed from a log
 //
 // Ino 0 is no inode; ino 1 is the root directory; numbers are never reused.
 // Format: docs/FORMAT.md#records. On disk: never renumber a tag or a kind.
@@ -42,6 +44,7 @@ enum class Tag : std::uint8_t {
   kDirent = 5,
   kExtent = 6,
   kOrphan = 16,
+  kEvidence = 17,
 };
 
 // As in struct timespec: nanoseconds are 0 … 999,999,999 also for times before 1970.
@@ -106,6 +109,7 @@ constexpr std::size_t kKeySizeMax = 8 + 1 + 8 + kNameSizeMax;
 [[nodiscard]] Bytes dirent_key(Ino directory, ByteView name);
 [[nodiscard]] Bytes extent_key(Ino ino, std::uint64_t end);
 [[nodiscard]] Bytes orphan_key(Ino ino);
+[[nodiscard]] Bytes evidence_key(Ino ino);
 // The first key of a (ino, tag) range; range_end() is the first key behind it.
 [[nodiscard]] Bytes range_begin(Ino ino, Tag tag);
 [[nodiscard]] Bytes range_end(Ino ino, Tag tag);
@@ -119,8 +123,9 @@ constexpr std::uint64_t kFirstCookie = 3;
 struct ParsedKey {
   Ino ino = kNoIno;
   Tag tag = Tag::kInode;
-  ByteView name;             // PARENT, XATTR, DIRENT
-  std::uint64_t number = 0;  // PARENT: parent ino; DIRENT: cookie; EXTENT: end; ORPHAN: ino
+  ByteView name;  // PARENT, XATTR, DIRENT
+  // PARENT: parent ino; DIRENT: cookie; EXTENT: end; ORPHAN, EVIDENCE: ino
+  std::uint64_t number = 0;
 };
 [[nodiscard]] Result<ParsedKey> parse_key(ByteView key);
 

@@ -45,6 +45,7 @@ void add_verify(CLI::App& app, Context& context);
 void add_status(CLI::App& app, Context& context);
 void add_gc(CLI::App& app, Context& context);
 void add_repair(CLI::App& app, Context& context);
+void add_audit(CLI::App& app, Context& context);
 void add_key(CLI::App& app, Context& context);
 void add_forget(CLI::App& app, Context& context);
 void add_seal(CLI::App& app, Context& context);

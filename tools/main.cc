@@ -67,9 +67,9 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   Context context;
   for (auto* add :
-       {add_init,   add_mount, add_umount,  add_upgrade,  add_serve,  add_snapshot,   add_list,
-        add_diff,   add_cat,   add_restore, add_rollback, add_verify, add_status,     add_gc,
-        add_repair, add_key,   add_forget,  add_seal,     add_prove,  add_check_proof}) {
+       {add_init,   add_mount, add_umount,  add_upgrade,  add_serve,  add_snapshot,    add_list,
+        add_diff,   add_cat,   add_restore, add_rollback, add_verify, add_status,      add_gc,
+        add_repair, add_key,   add_forget,  add_seal,     add_prove,  add_check_proof, add_audit}) {
     add(app, context);
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {

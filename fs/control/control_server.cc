@@ -2,6 +2,7 @@
 #include "fs/control/control_server.h"
 
 #include "blockstore/base/log.h"
+#include "fs/audit_log.h"
 #include "fs/control/control_client.h"
 #include "fs/control/control_protocol.h"
 #include "fs/control/peer.h"
@@ -150,6 +151,7 @@ void ControlServer::serve(Connection& connection) {
     const int ready = ::poll(&waiting, 1, kPollMs);
     if (ready < 0 && errno != EINTR) return;
     if (ready <= 0) continue;
+    const ActorScope actor(actor_of_peer(connection.fd));
     auto request = receive_message(connection.fd, {}, limits);
     if (!request || request->kind != MessageKind::kRequest) return;
     const auto progress = [&](const std::string& json) {

@@ -41,9 +41,11 @@ Status open_file(fuse_req_t request, Ino ino, bool exact, fuse_file_info& file) 
   const bool direct = exact || (writes && gate.opens_direct());
   std::uint32_t flags = exact ? std::uint32_t{kHandleExact} : 0;
   if (writes) flags |= direct ? kHandleWrites : kHandleWrites | kHandleCached;
+  if ((file.flags & O_APPEND) != 0) flags |= kHandleAppends;
   file.direct_io = direct ? 1 : 0;
   file.keep_cache = 1;  // all changes go through this server
-  return open_live(request, {ino, flags}, file);
+  const fuse_ctx& who = *fuse_req_ctx(request);
+  return open_live(request, {ino, flags, who.uid, static_cast<std::uint32_t>(who.pid)}, file);
 }
 
 Status open_node(fuse_req_t request, NodeId node, fuse_file_info& file) {

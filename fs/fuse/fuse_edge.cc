@@ -145,6 +145,25 @@ Edge::Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where
     fs.inherit_open(file.ino);
     if ((file.flags & kHandleCached) != 0) space_gate.add_cached_writer(file.ino);
   });
+  engine.tampering().set_writers([this](Ino ino) { return writers_of(ino); });
+}
+
+Edge::~Edge() {
+  engine.tampering().set_writers(nullptr);
+}
+
+// The programs' names are asked for only now: of one that has ended since there is none.
+std::vector<Writer> Edge::writers_of(Ino ino) {
+  std::vector<Writer> writers;
+  for (const OpenFiles::File& file : open_files.writers_of(ino)) {
+    Writer writer;
+    writer.who.uid = file.uid;
+    writer.who.pid = file.pid;
+    writer.who.command = command_of(static_cast<pid_t>(file.pid));
+    writer.appends = (file.flags & kHandleAppends) != 0;
+    writers.push_back(std::move(writer));
+  }
+  return writers;
 }
 
 Edge& edge_of(fuse_req_t request) {

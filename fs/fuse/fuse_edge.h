@@ -30,6 +30,12 @@ namespace amberfs {
 struct Edge {
   Edge(Engine& engine_to_serve, MountState& state_of_mount, MountPlace where, bool show,
        SnapshotsFor whom);
+  ~Edge();
+  Edge(const Edge&) = delete;
+  Edge& operator=(const Edge&) = delete;
+
+  // Who has a file of the live tree open for writing, oldest first.
+  [[nodiscard]] std::vector<Writer> writers_of(Ino ino);
 
   Engine& engine;
   FileSystem& fs;

@@ -51,7 +51,8 @@ class MountState final : public RequestMarks {
     std::uint64_t opened_by;  // the request
     std::uint32_t generation;
     std::uint32_t flags;
-    std::uint64_t reserved;
+    std::uint32_t uid;  // who opened it; written before `ino`
+    std::uint32_t pid;
   };
   static_assert(sizeof(OpenEntry) == 32);
 

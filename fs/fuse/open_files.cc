@@ -29,9 +29,9 @@ OpenFiles::OpenFiles(MountState& state) : state_(state) {
       free_.push_back(i);
       continue;
     }
-    inherited_.push_back({ino, entry.flags});
+    inherited_.push_back({.ino = ino, .flags = entry.flags});
     inherited_requests_.emplace(entry.opened_by, i);
-    if ((entry.flags & kHandleWrites) != 0) count_writer(ino);
+    if ((entry.flags & kHandleWrites) != 0) add_writer(ino, i);
   }
 }
 
@@ -59,8 +59,10 @@ Result<std::uint64_t> OpenFiles::add(const File& file, std::uint64_t request_id)
   entry.generation = entry.generation % kGenerationMask + 1;  // never 0: no handle is 0
   entry.flags = file.flags;
   entry.opened_by = request_id;
+  entry.uid = file.uid;
+  entry.pid = file.pid;
   entry.ino.store(file.ino);
-  if ((file.flags & kHandleWrites) != 0) count_writer(file.ino);
+  if ((file.flags & kHandleWrites) != 0) add_writer(file.ino, index);
   return make_handle(index, entry.generation, file.flags);
 }
 
@@ -73,7 +75,8 @@ bool OpenFiles::remove(std::uint64_t handle, Ino ino) {
   if (entry.ino.load() != ino || entry.generation != generation) return false;
   if ((entry.flags & kHandleWrites) != 0) {
     const auto it = writers_.find(ino);
-    if (it != writers_.end() && --it->second == 0) {
+    if (it != writers_.end()) std::erase(it->second, index);
+    if (it != writers_.end() && it->second.empty()) {
       writers_.erase(it);
       lost_.erase(ino);
     }
@@ -114,11 +117,23 @@ bool OpenFiles::has_writers() {
   return !writers_.empty();
 }
 
+std::vector<OpenFiles::File> OpenFiles::writers_of(Ino ino) {
+  MutexLock lock(mu_);
+  std::vector<File> files;
+  const auto it = writers_.find(ino);
+  if (it == writers_.end()) return files;
+  for (const std::uint32_t index : it->second) {
+    const MountState::OpenEntry& entry = state_.open_entries()[index];
+    files.push_back({ino, entry.flags, entry.uid, entry.pid});
+  }
+  return files;
+}
+
 std::vector<Ino> OpenFiles::written() {
   MutexLock lock(mu_);
   std::vector<Ino> all;
   all.reserve(writers_.size());
-  for (const auto& [ino, count] : writers_) all.push_back(ino);
+  for (const auto& [ino, entries] : writers_) all.push_back(ino);
   return all;
 }
 

@@ -22,7 +22,8 @@
 namespace amberfs {
 
 // kHandleCached: its writes go through the kernel's page cache.
-enum : std::uint32_t { kHandleWrites = 1, kHandleExact = 2, kHandleCached = 4 };
+// kHandleAppends: O_APPEND.
+enum : std::uint32_t { kHandleWrites = 1, kHandleExact = 2, kHandleCached = 4, kHandleAppends = 8 };
 
 class OpenFiles {
  public:
@@ -32,6 +33,8 @@ class OpenFiles {
   struct File {
     Ino ino = kNoIno;
     std::uint32_t flags = 0;
+    std::uint32_t uid = 0;  // who opened it
+    std::uint32_t pid = 0;
   };
   // The handle that an earlier server gave this request, which it may not have told the kernel.
   [[nodiscard]] std::optional<std::uint64_t> find(std::uint64_t request_id, Ino ino);
@@ -52,16 +55,18 @@ class OpenFiles {
   [[nodiscard]] bool has_writer(Ino ino);
   [[nodiscard]] bool has_writers();
   [[nodiscard]] std::vector<Ino> written();
+  // Who has `ino` open for writing, oldest first. The names of programs are not known here.
+  [[nodiscard]] std::vector<File> writers_of(Ino ino);
 
  private:
-  void count_writer(Ino ino) REQUIRES(mu_) { ++writers_[ino]; }
+  void add_writer(Ino ino, std::uint32_t entry) REQUIRES(mu_) { writers_[ino].push_back(entry); }
 
   MountState& state_;
   std::vector<File> inherited_;
   Mutex mu_;
   std::vector<std::uint32_t> free_ GUARDED_BY(mu_);
   std::unordered_map<std::uint64_t, std::uint32_t> inherited_requests_ GUARDED_BY(mu_);
-  std::unordered_map<Ino, std::uint32_t> writers_ GUARDED_BY(mu_);
+  std::unordered_map<Ino, std::vector<std::uint32_t>> writers_ GUARDED_BY(mu_);  // entries
   std::unordered_map<Ino, int> lost_ GUARDED_BY(mu_);
 };
 

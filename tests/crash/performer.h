@@ -15,7 +15,8 @@
 namespace amberfs::testing {
 
 constexpr std::size_t kFileSize = 1500;  // of the first file
-inline const Origin kProgram{.request_id = 0, .uid = 0, .gid = 0, .pid = 1, .command = "crash"};
+// A program's, so that what it takes away is kept as evidence.
+inline const Origin kProgram{.request_id = 1, .uid = 0, .gid = 0, .pid = 1, .command = "crash"};
 
 // Text that tells which step wrote it, and where.
 inline std::string pattern(std::size_t step, std::size_t size) {

@@ -44,6 +44,22 @@ Result<TreeModel> read_tree(Engine& engine, const View& view) {
   return tree;
 }
 
+// What an operation took away from the one file that it changed, "" when nothing.
+std::string removed_between(const TreeModel& before, const TreeModel& after) {
+  for (const auto& [name, number] : before.names) {
+    const std::string& old = before.contents.at(number);
+    const bool named =
+        std::ranges::any_of(after.names, [&](const auto& entry) { return entry.second == number; });
+    const std::string now = named ? after.contents.at(number) : std::string();
+    const auto first = static_cast<std::size_t>(std::ranges::mismatch(old, now).in1 - old.begin());
+    if (first == old.size()) continue;
+    std::size_t last = old.size();
+    while (last <= now.size() && old[last - 1] == now[last - 1]) --last;
+    return old.substr(first, last - first);
+  }
+  return "";
+}
+
 // The same numbers for the same names, whatever they were.
 TreeModel normal(const TreeModel& tree) {
   TreeModel result;
@@ -92,6 +108,7 @@ struct Scenario::Recording {
     TreeModel tree;
     std::size_t begun_at = 0;                // length of the log
     std::optional<std::size_t> promised_at;  // everything up to it is durable
+    std::string removed;                     // by the operation, from a file
   };
   std::vector<State> states;  // S(0), S(1) …
   struct Snapshot {
@@ -296,6 +313,9 @@ Status Scenario::record(const std::vector<Step>& steps, const Options& options,
     if (taken) recording.snapshots.push_back({taken->sequence, log.size(), performer.tree()});
     if (step == Step::kRollback) performer.set_tree(base_tree_);
     state.tree = performer.tree();
+    if (step != Step::kRollback) {
+      state.removed = removed_between(recording.states.back().tree, state.tree);
+    }
     if (promised) state.promised_at = log.size();
     recording.states.push_back(std::move(state));
   }
@@ -453,6 +473,30 @@ std::string Scenario::look_at_chain(Engine& engine) {
   return {};
 }
 
+std::string Scenario::look_for_evidence(const Recording& recording, std::size_t count,
+                                        Engine& engine) {
+  const auto view = engine.live_view();
+  const auto list = list_evidence(*view);
+  if (!list) return "the evidence cannot be read: " + list.error().to_string();
+  std::vector<std::string> texts;
+  for (const EvidenceEntry& entry : *list) {
+    std::string text(entry.evidence.end - entry.evidence.begin, '\0');
+    const auto got =
+        engine.data().read(*view, entry.number, entry.evidence.begin, text.data(), text.size());
+    if (!got) return "evidence cannot be read: " + got.error().to_string();
+    texts.push_back(std::move(text));
+  }
+  for (std::size_t k = 0; k < count; ++k) {
+    const std::string& removed = recording.states[k].removed;
+    const bool kept = std::ranges::any_of(
+        texts, [&](const std::string& text) { return text.find(removed) != std::string::npos; });
+    if (!removed.empty() && !kept) {
+      return fmt::format("S({}) took away {} bytes that are not kept", k, removed.size());
+    }
+  }
+  return "";
+}
+
 std::string Scenario::look(const Recording& recording, std::size_t event, Engine& engine,
                            const Options& options) {
   auto tree = read_tree(engine, *engine.live_view());  // held no longer: commits wait for it
@@ -465,8 +509,11 @@ std::string Scenario::look(const Recording& recording, std::size_t event, Engine
     if (state.promised_at && *state.promised_at <= event) lowest = k;
   }
   bool found = false;
-  for (std::size_t k = lowest; k <= highest; ++k) {
-    if (normal(recording.states[k].tree) == *tree) found = true;
+  for (std::size_t k = lowest; k <= highest && !found; ++k) {
+    if (normal(recording.states[k].tree) != *tree) continue;
+    found = true;
+    std::string wrong = look_for_evidence(recording, k + 1, engine);
+    if (!wrong.empty()) return wrong;
   }
   if (!found) {
     std::string expected;

@@ -5,7 +5,8 @@
 // Model: S(0) is the state before, S(k) that after operation k. After a crash behind event n the
 // tree must be exactly S(k) for one k between the last operation that a sync, commit, snapshot or
 // rollback had covered by then, and the last one that had been begun. Every snapshot reported by
-// then must be there and be exactly its S(k); every other one must be some S(k).
+// then must be there and be exactly its S(k); every other one must be some S(k). What the
+// operations up to k took away from files must all be there as evidence, also behind a rollback.
 //
 // Threads: one (the journal's own aside).
 // Owns:    a directory in memory for LMDB's file and the lock; all else is in the disk model.
@@ -95,6 +96,8 @@ class Scenario {
   void check_image(const Recording& recording, std::size_t event, const DiskImage& image,
                    const std::string& index, const Options& options, CrashCounts& counts);
   // What is wrong; "" when all is well.
+  [[nodiscard]] static std::string look_for_evidence(const Recording& recording, std::size_t count,
+                                                     Engine& engine);
   // The store goes on: what is written and synced now is there at the next opening.
   [[nodiscard]] std::string go_on(RecordingIo& io);
   [[nodiscard]] std::string look(const Recording& recording, std::size_t event, Engine& engine,

@@ -2,6 +2,7 @@
 // The worked examples of docs/format/records.md and manifest.md (that of node.md is in
 // node_format_test.cc), and the root of a known map: it changes with any byte of records, nodes or
 // borders, and such a change would cut every store off from what it shares with its past.
+#include "snapshot/evidence.h"
 #include "snapshot/manifest.h"
 #include "snapshot/record_format.h"
 #include "snapshot/tree.h"
@@ -112,6 +113,33 @@ TEST(FormatGolden, ManifestIsAsDocumented) {
   "time_ns": 1795170785123456789
 }
 )");
+}
+
+TEST(FormatGolden, Evidence) {
+  Evidence evidence;
+  evidence.file = 258;
+  evidence.begin = 5;
+  evidence.end = 8;
+  evidence.kept_bytes = 3;
+  evidence.first_ns = evidence.last_ns = 1;
+  evidence.uid = 1000;
+  evidence.gid = 4;
+  evidence.pid = 7;
+  evidence.command = "dd";
+  evidence.path = "app.log";
+  const Bytes bytes = encode(evidence);
+  EXPECT_EQ(to_hex(bytes),
+            "0101000201000000000000050000000000000008000000000000000300000000000000"
+            "00000000000000000100000001000000000000000100000000000000e8030000040000"
+            "000700000002000000646407000000"
+            "6170702e6c6f6700000000");
+  ASSERT_TRUE(decode_evidence(bytes));
+  EXPECT_EQ(*decode_evidence(bytes), evidence);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(decode_evidence(ByteView(bytes).substr(0, size))) << size;
+  }
+  EXPECT_FALSE(decode_evidence(bytes + "x"));
+  EXPECT_EQ(to_hex(evidence_key(258)), "0000000000000000110000000000000102");
 }
 
 TEST(FormatGolden, RootOfAKnownMapNeverChanges) {

@@ -58,6 +58,12 @@ void TestStore::open() {
   live_->attach_journal(*journal_);
   fs_ = std::make_unique<FileSystem>(*live_, blocks_, *journal_);
   fs_->set_packing(packing);  // so that tests meet packed data often
+  if (audit_) start_watching();
+}
+
+void TestStore::start_watching() {
+  tampering_ = std::make_unique<Tampering>(*live_, fs_->data(), *audit_);
+  fs_->set_tampering(*tampering_);
 }
 
 void TestStore::reopen() {

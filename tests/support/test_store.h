@@ -21,6 +21,13 @@ class TestStore {
   [[nodiscard]] LiveMap& live() { return *live_; }
   [[nodiscard]] Journal& journal() { return *journal_; }
 
+  // From now on, also after reopen().
+  void watch(const AuditOptions& options) {
+    audit_ = options;
+    start_watching();
+  }
+  [[nodiscard]] Tampering& tampering() { return *tampering_; }
+
   void commit() { finish_commit(begin_commit()); }
   [[nodiscard]] Frozen begin_commit();  // operations go on between the two
   void finish_commit(Frozen frozen);
@@ -38,6 +45,7 @@ class TestStore {
     JournalPosition position;
   };
   void open();
+  void start_watching();
   [[nodiscard]] std::vector<Change> sealed_changes(const Frozen& frozen);
 
   TempDir directory_;
@@ -46,6 +54,8 @@ class TestStore {
   Head head_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<LiveMap> live_;
+  std::optional<AuditOptions> audit_;
+  std::unique_ptr<Tampering> tampering_;
   std::unique_ptr<FileSystem> fs_;
 };
 

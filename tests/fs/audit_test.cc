@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fs/audit.h"
+
+#include "blockstore/store_cipher.h"
+#include "tests/fs/command_support.h"
+
+#include <fstream>
+
+namespace amberfs {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+const Origin kIntruder{.request_id = 5, .uid = 1000, .gid = 4, .pid = 77, .command = "intruder"};
+
+class AuditTest : public testing::CommandFixture {
+ protected:
+  std::vector<Json> events(const std::string& name = {}) {
+    std::vector<Json> found;
+    const Json reply = ask({{"command", "audit"}});
+    for (const Json& event : reply["events"]) {
+      if (name.empty() || event["event"] == name) found.push_back(event);
+    }
+    return found;
+  }
+  Bytes shown(std::uint64_t number) {
+    ask({{"command", "audit_show"}, {"number", number}});
+    return payload_;
+  }
+  void tamper(const std::string& path) {
+    SetAttr set;
+    set.size_bytes = 0;
+    ASSERT_TRUE(fs().setattr(kIntruder, ino(path), set));
+  }
+  std::string log_path() { return engine_->store() + "/audit.log"; }
+  Bytes log_bytes() { return *io_->read_file(log_path(), kMiB); }
+  void put_log(const Bytes& bytes) {
+    std::ofstream(log_path(), std::ios::binary | std::ios::trunc) << bytes;
+  }
+  std::vector<std::string> found_by_verify() {
+    std::vector<std::string> found;
+    const Json reply = ask({{"command", "verify"}});
+    for (const Json& finding : reply["damage"]) found.push_back(finding["what"]);
+    return found;
+  }
+};
+
+TEST_F(AuditTest, AnEventIsListedWithWhoAndItsBytesAreShown) {
+  write("app.log", "secret\n");
+  tamper("app.log");
+  const auto list = events("tampering");
+  ASSERT_THAT(list, SizeIs(1));
+  EXPECT_EQ(list[0]["path"], "/app.log");
+  EXPECT_EQ(list[0]["what"], "truncated");
+  EXPECT_EQ(list[0]["command"], "intruder");
+  EXPECT_EQ(list[0]["pid"], 77);
+  EXPECT_EQ(list[0]["kept"], true);
+  EXPECT_EQ(shown(list[0]["number"]), "secret\n");
+  const Json status = ask({{"command", "status"}});
+  EXPECT_EQ(status["audit"]["tampering"], 1);
+  EXPECT_EQ(status["audit"]["kept_bytes"], 7);
+  EXPECT_THAT(status["problems"].dump(), HasSubstr("amberfs audit"));
+  EXPECT_EQ(refused({{"command", "audit_show"}, {"number", 12345}}), Errc::kNoSuchPath);
+}
+
+TEST_F(AuditTest, ARollbackDoesNotTakeEvidenceAway) {
+  write("app.log", "first\n");
+  const std::string before = snapshot();
+  write("app.log", "second\n", 6);
+  tamper("app.log");
+  const auto list = events("tampering");
+  ASSERT_THAT(list, SizeIs(1));
+  const auto manifest = engine_->catalog().resolve(before);
+  ASSERT_TRUE(manifest);
+  ASSERT_TRUE(engine_->rollback(*manifest, false));
+  EXPECT_EQ(content("app.log"), "first\n");
+  EXPECT_EQ(problems(), "");
+  EXPECT_EQ(shown(list[0]["number"]), "first\nsecond\n");
+  EXPECT_THAT(events("rollback"), SizeIs(1));
+  kill_and_open();
+  EXPECT_EQ(shown(list[0]["number"]), "first\nsecond\n");
+  EXPECT_EQ(problems(), "");
+  EXPECT_THAT(found_by_verify(), IsEmpty());
+}
+
+TEST_F(AuditTest, ALineThatAKillTookIsWrittenAtTheNextOpening) {
+  write("app.log", "secret\n");
+  engine_->audit().note("test", Json::object());
+  tamper("app.log");
+  const Bytes before = log_bytes();
+  EXPECT_EQ(before.find("tampering"), Bytes::npos);
+  kill_and_open();
+  EXPECT_NE(log_bytes().find("found_after_restart"), Bytes::npos);
+  EXPECT_THAT(events("tampering"), SizeIs(1));
+  const Bytes once = log_bytes();
+  kill_and_open();
+  EXPECT_EQ(log_bytes(), once) << "written twice";
+}
+
+TEST_F(AuditTest, EveryChangeOfTheLogIsNamed) {
+  for (int i = 0; i < 5; ++i) engine_->audit().note("test", {{"number_of_note", i}});
+  write("x", "x");
+  snapshot();
+  engine_->audit().note("after", Json::object());
+  EXPECT_THAT(found_by_verify(), IsEmpty());
+  const Bytes good = log_bytes();
+  const auto second = good.find('\n') + 1;
+  const auto third = good.find('\n', second) + 1;
+
+  put_log(good.substr(0, second) + good.substr(third));
+  EXPECT_THAT(found_by_verify(), Contains(HasSubstr("does not go on")));
+  Bytes edited = good;
+  edited.replace(good.find("\"uid\":"), 7, "\"uid\":9");
+  put_log(edited);
+  EXPECT_THAT(found_by_verify(), Contains(HasSubstr("does not go on")));
+  put_log(good.substr(0, third));
+  EXPECT_THAT(found_by_verify(), Contains(HasSubstr("cut off")));
+  put_log("");
+  EXPECT_THAT(found_by_verify(), Contains(HasSubstr("cut off")));
+  put_log(good + "{\"event\":\"x\"}\n");
+  EXPECT_THAT(found_by_verify(), Contains(HasSubstr("no line")));
+  put_log(good);
+  EXPECT_THAT(found_by_verify(), IsEmpty());
+}
+
+TEST_F(AuditTest, AHalfLineIsPutAsideAndTheChainGoesOn) {
+  engine_->audit().note("test", Json::object());
+  ASSERT_TRUE(engine_->close());
+  const Bytes good = log_bytes();
+  put_log(good + "{\"event\":\"ha");
+  open(dir_ / "store");
+  EXPECT_THAT(events("audit_log_torn"), SizeIs(1));
+  EXPECT_THAT(found_by_verify(), IsEmpty());
+  EXPECT_EQ(log_bytes().substr(0, good.size()), good);
+}
+
+TEST_F(AuditTest, EvidenceThatIsOldIsDroppedAndTheLogSaysSo) {
+  ASSERT_TRUE(engine_->close());
+  const std::string path = dir_ / "store/config.toml";
+  Bytes config = *io_->read_file(path, kMiB);
+  config.replace(config.find("keep = \"30d\""), 12, "keep = \"1s\"");
+  std::ofstream(path, std::ios::trunc) << config;
+  open(dir_ / "store");
+  write("app.log", "secret\n");
+  ASSERT_TRUE(fs().unlink(kIntruder, kRootIno, "app.log"));
+  const std::string kept_in = snapshot();
+  engine_->audit().tick(true);
+  ASSERT_EQ(ask({{"command", "status"}})["audit"]["tampering"], 1);
+  ::usleep(1'100'000);
+  Audit& audit = engine_->audit();
+  for (int i = 0; i < 12 && !events("evidence_dropped").size(); ++i) {
+    ::usleep(1'000'000);
+    audit.tick(true);
+  }
+  EXPECT_EQ(ask({{"command", "status"}})["audit"]["tampering"], 0);
+  const auto list = events("tampering");
+  ASSERT_THAT(list, SizeIs(1));
+  EXPECT_EQ(list[0]["kept"], false);
+  EXPECT_EQ(shown(list[0]["number"]), "secret\n") << "the snapshot still has it";
+  EXPECT_EQ(problems(), "");
+}
+
+TEST(AuditLogTest, SealedLinesCanBeReadWithTheKeyOnlyAndTheirChainWithout) {
+  testing::TempDir directory;
+  const auto io = make_posix_io();
+  const std::string path = directory / "audit.log";
+  const Sealer sealer(*SecretBytes::copy_of(Bytes(kKeySize, 'k')));
+  const Sealer other(*SecretBytes::copy_of(Bytes(kKeySize, 'x')));
+  {
+    auto log = AuditLog::open(*io, path, &sealer);
+    ASSERT_TRUE(log);
+    ASSERT_TRUE((*log)->append("tampering", {}, {{"path", "/secret-name"}}));
+    ASSERT_TRUE((*log)->append("mount", {}, {}));
+  }
+  const Bytes bytes = *io->read_file(path, kMiB);
+  EXPECT_EQ(bytes.find("secret-name"), Bytes::npos);
+  EXPECT_EQ(bytes.find("tampering"), Bytes::npos);
+  std::vector<std::string> seen;
+  const auto visit = [&](const nlohmann::json& line) { seen.push_back(line.dump()); };
+  auto check = check_audit_log(*io, path, &sealer, visit, {});
+  ASSERT_TRUE(check);
+  EXPECT_THAT(check->findings, IsEmpty());
+  ASSERT_THAT(seen, SizeIs(2));
+  EXPECT_THAT(seen[0], HasSubstr("secret-name"));
+  check = check_audit_log(*io, path, &other, {}, {});
+  ASSERT_TRUE(check);
+  EXPECT_THAT(check->findings, Not(IsEmpty()));
+  auto again = AuditLog::open(*io, path, &sealer);
+  ASSERT_TRUE(again);
+  ASSERT_TRUE((*again)->append("umount", {}, {}));
+  check = check_audit_log(*io, path, &sealer, {}, {});
+  EXPECT_THAT(check->findings, IsEmpty());
+  EXPECT_EQ(check->lines, 3U);
+}
+
+}  // namespace
+}  // namespace amberfs
