@@ -197,7 +197,7 @@ Result<std::vector<Json>> Audit::list(std::int64_t since_ns, std::size_t limit) 
     const bool is_evidence = number != line.end() && number->is_number_unsigned();
     if (is_evidence && kept.contains(number->get<Ino>())) return;  // the map knows more
     events.push_back(line);
-    events.back().erase("previous");
+    for (const char* internal : {"previous", "durable"}) events.back().erase(internal);
     if (is_evidence) events.back()["kept"] = false;
     // What is too much goes in pieces, so that a long log is not held as a whole.
     if (events.size() >= 2 * limit)

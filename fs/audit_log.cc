@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <vector>
 
 namespace amberfs {
 namespace {
@@ -68,6 +70,50 @@ Json decode_line(ByteView text, const Sealer* sealer) {
   return line;
 }
 
+struct LogEnd {
+  AuditPosition position;
+  std::uint64_t sequence = 0;
+  std::int64_t time_ns = 0;
+  std::uint64_t durable = 0;
+};
+
+struct EndLine {
+  std::uint64_t offset = 0;
+  ByteView text;
+  Json json;  // discarded: it is none
+};
+
+// `end`: the last bytes of the log, from `from` on.
+std::vector<EndLine> split_end(ByteView end, std::uint64_t from, const Sealer* sealer) {
+  std::vector<EndLine> lines;
+  std::size_t begin = from == 0 ? 0 : end.find('\n') + 1;  // a part of a line comes first
+  for (std::size_t stop = 0; (stop = end.find('\n', begin)) != ByteView::npos; begin = stop + 1) {
+    EndLine line{.offset = from + begin, .text = end.substr(begin, stop - begin)};
+    line.json = decode_line(line.text, sealer);
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+LogEnd look_at_end(ByteView end, std::uint64_t from, const Sealer* sealer) {
+  const std::vector<EndLine> lines = split_end(end, from, sealer);
+  LogEnd found;
+  for (const EndLine& line : lines) {
+    if (line.json.is_discarded()) continue;
+    found.durable = std::max(found.durable, line.json.value("durable", std::uint64_t{0}));
+  }
+  found.position.size = lines.empty() ? from : lines.front().offset;
+  for (const EndLine& line : lines) {
+    if (line.json.is_discarded() && line.offset >= found.durable) break;
+    found.position = {line.offset + line.text.size() + 1, hash_of(line.text)};
+    ++found.sequence;
+    if (line.json.is_discarded()) continue;
+    found.sequence = line.json["sequence"].get<std::uint64_t>();
+    found.time_ns = line.json["time_ns"].get<std::int64_t>();
+  }
+  return found;
+}
+
 thread_local std::optional<Actor> thread_actor;
 
 std::string command_of(std::uint32_t pid) {
@@ -116,41 +162,31 @@ AuditLog::~AuditLog() {
   }
 }
 
-// The last line says how the next one goes on. Whether those before it are as they were is for
-// check_audit_log() to find out.
+// The last line says how the next one goes on. A loss of power leaves of what was not synced any
+// part: from the first line on that is none it is put aside, unless a line says that its place had
+// been durable. Then it is damage, which stays where it is: that, and whether the lines go on from
+// each other, is for check_audit_log() to find.
 Status AuditLog::read_end() {
   TRY_ASSIGN(const std::uint64_t size, file_->size());
   const std::uint64_t from = size - std::min<std::uint64_t>(size, 2 * kLineMax);
   Bytes end(size - from, '\0');
   TRY(file_->pread_exact(end.data(), end.size(), from));
-  const auto newline = end.rfind('\n');
-  const std::size_t whole = newline == Bytes::npos ? 0 : newline + 1;
-  std::size_t lines_behind = 0;
-  for (std::size_t stop = whole; stop > 0; ++lines_behind) {
-    const auto before = stop < 2 ? Bytes::npos : end.rfind('\n', stop - 2);
-    const std::size_t begin = before == Bytes::npos ? 0 : before + 1;
-    const ByteView text = ByteView(end).substr(begin, stop - 1 - begin);
-    if (stop == whole) position_.hash = hash_of(text);
-    const Json line = decode_line(text, sealer_);
-    if (!line.is_discarded()) {
-      sequence_ = line["sequence"].get<std::uint64_t>() + lines_behind;
-      opened_at_ns_ = line["time_ns"].get<std::int64_t>();
-      break;
-    }
-    stop = begin;
-  }
-  position_.size = from + whole;
-  if (whole == end.size()) return ok();
-  return put_aside_torn(from + whole, size);
+  const LogEnd log_end = look_at_end(end, from, sealer_);
+  position_ = log_end.position;
+  sequence_ = log_end.sequence;
+  opened_at_ns_ = log_end.time_ns;
+  durable_ = log_end.durable;
+  if (position_.size == size) return ok();
+  return put_aside_torn(position_.size, size);
 }
 
 Status AuditLog::put_aside_torn(std::uint64_t whole, std::uint64_t size) {
-  Bytes torn(std::min<std::uint64_t>(size - whole, kLineMax), '\0');
+  Bytes torn(size - whole, '\0');  // at most what read_end() looked at
   TRY(file_->pread_exact(torn.data(), torn.size(), whole));
   const std::string aside = fmt::format("{}.torn-{}", path_, format_time(now_ns()));
   TRY(io_.replace_file(aside, torn));
   TRY(file_->truncate(whole));
-  log_warning("audit log: its last {} bytes are no whole line: put aside as {}", size - whole,
+  log_warning("audit log: its last {} bytes are no whole lines: put aside as {}", size - whole,
               aside);
   return append_locked("audit_log_torn", current_actor(),
                        {{"torn_bytes", size - whole}, {"file", aside}});
@@ -175,6 +211,7 @@ Status AuditLog::append_locked(std::string_view event, const Actor& who, const J
   line.update({{"sequence", sequence_ + 1},
                {"time", format_time(now)},
                {"time_ns", now},
+               {"durable", durable_},
                {"event", event},
                {"uid", who.uid},
                {"gid", who.gid},
@@ -209,7 +246,11 @@ Status AuditLog::sync() {
   if (failed_) return fail(Errc::kBroken, 0, "sync the audit log: it failed before", path_);
   dirty_ = false;
   Status synced = file_->sync_data();
-  if (!synced) failed_ = true;
+  if (!synced) {
+    failed_ = true;
+  } else {
+    durable_ = position_.size;
+  }
   return synced;
 }
 

@@ -3,9 +3,9 @@
 // line holds the SHA-256 of the line before, so a line that is changed, added or removed in the
 // middle is seen; each snapshot's manifest holds the size and the last hash (position()), so a
 // shortened or rewritten log is seen as well, as far as snapshots go.
-// Durability: a line is written at once, and on the disk after sync(). What a crash tears off is
-// put
-//             aside as audit.log.torn-TIME, and a line says so.
+// Durability: a line is written at once, and on the disk after sync(). What a crash tears is put
+//             aside as audit.log.torn-TIME, and a line says so. Each line says how much of the log
+//             was durable when it was written: what is bad there is damage, and stays.
 // Growth:     some 400 bytes a line; nothing is ever dropped.
 // Format:     docs/format/audit.md.
 // Threads:    every method from any thread.
@@ -86,6 +86,7 @@ class AuditLog {
   std::unique_ptr<File> file_ GUARDED_BY(mu_);  // null until the first line
   AuditPosition position_ GUARDED_BY(mu_);
   std::uint64_t sequence_ GUARDED_BY(mu_) = 0;  // of the last line
+  std::uint64_t durable_ GUARDED_BY(mu_) = 0;   // bytes that a sync made durable, as lines say
   bool dirty_ GUARDED_BY(mu_) = false;
   bool failed_ GUARDED_BY(mu_) = false;  // a write or sync failed: nothing is appended behind it
 };

@@ -3,6 +3,7 @@
 // and what keeps room on the disk.
 #include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
+#include "fs/audit_notes.h"
 #include "fs/engine.h"
 
 #include <sys/resource.h>
@@ -252,6 +253,7 @@ void Engine::scrub_loop() {
         "scheduled scrub: {} bytes looked at, {} places repaired, {} damaged and not to be "
         "repaired, parity written for {} packs",
         report->pass.bytes, report->pass.repaired, report->pass.lost, report->parity_written);
+    note_scrub(*audit_, *report);
     next = Clock::now() + until_next_scrub();
   }
 }

@@ -71,7 +71,9 @@ Result<Bytes> unpack_data(const PackedSizes& sizes, ByteView frame) {
 }
 
 Result<Bytes> open_area(const StoreCipher& cipher, ByteView sealed) {
-  TRY_ASSIGN(Bytes inner, cipher.journal().open(kAreaLabel, sealed));
+  auto opened = cipher.journal().open(kAreaLabel, sealed);
+  if (!opened) return fail(std::move(opened).error());
+  Bytes& inner = *opened;  // moved from here, g++ 12 takes its bytes for uninitialized
   Decoder in(inner);
   const auto codec = static_cast<Codec>(in.u8());
   in.bytes(3);
@@ -79,7 +81,7 @@ Result<Bytes> open_area(const StoreCipher& cipher, ByteView sealed) {
   if (!in.ok()) return fail(Errc::kCorrupt, 0, "read sealed data: too short");
   if (codec == Codec::kRaw && size == in.remaining()) {
     inner.erase(0, SealedArea::kInnerHeaderSize);
-    return inner;
+    return opened;
   }
   if (codec == Codec::kZstd) return decode_block(codec, in.bytes(in.remaining()), size);
   return fail(Errc::kCorrupt, 0, "read sealed data: of no known form");

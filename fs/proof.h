@@ -4,10 +4,11 @@
 // A proof holds the chain up to the snapshot, its manifest, and exactly those blocks that looking
 // the file up and reading the range needs. It is made by doing so over blocks that are recorded,
 // and checked by doing the same over the blocks in it, whose ids are computed anew: the same code
-// reads a store and a proof. Flow:    service → make_proof;   tools → check_proof. Threads:
-// functions of values; make_proof on a mounted store, too. Errors:  make_proof: kNoSuchPath,
-// kBadRequest (no regular file, too large, not in the chain), those
-//          of reading. check_proof: kCorrupt when it does not hold, and says why.
+// reads a store and a proof.
+// Flow:    service → make_proof;   tools → check_proof.
+// Threads: functions of values; make_proof on a mounted store, too.
+// Errors:  make_proof: kNoSuchPath, kBadRequest (no regular file, too large, not in the chain),
+//          those of reading. check_proof: kCorrupt when it does not hold, and says why.
 #pragma once
 
 #include "fs/engine.h"

@@ -10,7 +10,7 @@
 namespace amberfs {
 namespace {
 
-constexpr std::array<std::string_view, 3> kVerify{"full", "key", "head"};
+constexpr std::array<std::string_view, 5> kVerify{"full", "key", "head", "rate", "resume"};
 
 constexpr std::array kReading{
     ReadingCommand{"list", {}},        ReadingCommand{"resolve", {}},
@@ -19,7 +19,7 @@ constexpr std::array kReading{
     ReadingCommand{"readlink", {}},    ReadingCommand{"xattrs", {}},
     ReadingCommand{"read", {}},        ReadingCommand{"match", {}},
     ReadingCommand{"next_data", {}},   ReadingCommand{"prove", {}},
-    ReadingCommand{"verify", kVerify},
+    ReadingCommand{"verify", kVerify}, ReadingCommand{"audit", {}},
 };
 
 bool only_reads(const nlohmann::json& request) {

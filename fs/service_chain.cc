@@ -27,7 +27,14 @@ Result<Reply> run_forget(const Call& call) {
   }
   TRY_ASSIGN(const ForgetResult result, call.engine().forget(targets, reason));
   Json forgotten = Json::array();
-  for (const Manifest& manifest : result.forgotten) forgotten.push_back(to_json(manifest));
+  Json ids = Json::array();
+  for (const Manifest& manifest : result.forgotten) {
+    forgotten.push_back(to_json(manifest));
+    ids.push_back(manifest.id);
+  }
+  call.engine().audit().note("forget", {{"snapshots", std::move(ids)},
+                                        {"tombstone", result.tombstone.sequence},
+                                        {"reason", reason}});
   return make_reply({{"forgotten", std::move(forgotten)},
                      {"tombstone",
                       {{"sequence", result.tombstone.sequence},
@@ -38,11 +45,13 @@ Result<Reply> run_forget(const Call& call) {
 
 Result<Reply> run_seal(const Call& call) {
   TRY_ASSIGN(const PublicKey key, call.engine().begin_chain());
+  call.engine().audit().note("seal", {{"key", to_text(key)}});
   return make_reply({{"key", to_text(key)}, {"links", call.engine().chain().end().length}});
 }
 
 Result<Reply> run_mend_chain(const Call& call) {
   TRY_ASSIGN(const std::uint64_t mended, mend_chain(call.engine()));
+  call.engine().audit().note("mend_chain", {{"links", mended}});
   return make_reply({{"mended", mended}});
 }
 

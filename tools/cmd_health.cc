@@ -303,9 +303,8 @@ void add_verify(CLI::App& app, Context& context) {
   command->add_option("--head", options->head,
                       "a head of the chain noted down before (SEQUENCE:HASH): it must be in it");
   command->footer(
-      "Names each damaged file, snapshot and byte range, and what can be read around it; exit "
-      "status "
-      "1 when there is one.\n"
+      "Names each damaged file, snapshot and byte range, and what can be read around it; exit\n"
+      "status 1 when there is one.\n"
       "  amberfs verify /var/log --full --key logs.pub --head "
       "4711:9f86d081884c7d659a2feaa0c55ad015");
   add_json_flag(*command, context);

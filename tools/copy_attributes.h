@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What CopyOut gives a copy besides its bytes: owner, extended attributes, mode, times, as the
 // snapshot has them. Without root, owners stay one's own, and with them go the bits that would run
-// a program as somebody else; foreign attributes are left out. Safety:  by descriptors, so that
-// nothing else can be put in the place of what was made. Threads: any, each with its own Session.
+// a program as somebody else; foreign attributes are left out.
+// Safety:  by descriptors, so that nothing else can be put in the place of what was made.
+// Threads: any, each with its own Session.
 // Errors:  of the system call that failed, with its errno and the path in the snapshot.
 #pragma once
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is at the other end of the control socket, as the kernel says: the ids and groups that it had
 // when it connected. /etc/group and /proc are not asked: who left a group keeps it until logout,
-// and a process id may be another's by now. Threads: free functions, safe everywhere. Errors:
-// kBadConfig for a group that there is not; kControl.
+// and a process id may be another's by now.
+// Threads: free functions, safe everywhere.
+// Errors:  kBadConfig for a group that there is not; kControl.
 #pragma once
 
 #include "fs/service.h"

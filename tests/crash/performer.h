@@ -6,6 +6,7 @@
 
 #include "blockstore/base/hash.h"
 #include "tests/crash/scenario.h"
+#include "tests/support/both_forms.h"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
@@ -31,7 +32,7 @@ class Performer {
  public:
   Performer(Engine& engine, TreeModel tree) : engine_(engine), tree_(std::move(tree)) {
     // What is appended is packed in the journal, what is overwritten is not.
-    engine_.filesystem().set_packing({.zstd_level = 1, .size_min = 650});
+    engine_.filesystem().set_packing({.zstd_level = 1, .size_min = 650, .cipher = test_cipher()});
   }
   [[nodiscard]] const TreeModel& tree() const { return tree_; }
 

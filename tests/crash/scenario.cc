@@ -473,23 +473,36 @@ std::string Scenario::look_at_chain(Engine& engine) {
   return {};
 }
 
+// The bytes of all evidence in a view.
+static Result<std::vector<std::string>> evidence_in(Engine& engine, const View& view) {
+  TRY_ASSIGN(const auto list, list_evidence(view));
+  std::vector<std::string> texts;
+  for (const EvidenceEntry& entry : list) {
+    std::string text(entry.evidence.end - entry.evidence.begin, '\0');
+    TRY(engine.data().read(view, entry.number, entry.evidence.begin, text.data(), text.size()));
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+// A deleted file that a rollback brings back is no evidence any more: that is in the snapshot taken
+// before the rollback, where `audit --show` finds it.
 std::string Scenario::look_for_evidence(const Recording& recording, std::size_t count,
                                         Engine& engine) {
-  const auto view = engine.live_view();
-  const auto list = list_evidence(*view);
-  if (!list) return "the evidence cannot be read: " + list.error().to_string();
-  std::vector<std::string> texts;
-  for (const EvidenceEntry& entry : *list) {
-    std::string text(entry.evidence.end - entry.evidence.begin, '\0');
-    const auto got =
-        engine.data().read(*view, entry.number, entry.evidence.begin, text.data(), text.size());
-    if (!got) return "evidence cannot be read: " + got.error().to_string();
-    texts.push_back(std::move(text));
+  auto texts = evidence_in(engine, *engine.live_view());
+  if (!texts) return "the evidence cannot be read: " + texts.error().to_string();
+  const auto manifests = engine.catalog().list();
+  if (!manifests) return "snapshots cannot be listed: " + manifests.error().to_string();
+  for (const Manifest& manifest : *manifests) {
+    if (manifest.kind != "before-rollback") continue;
+    auto more = evidence_in(engine, *engine.view_of(manifest).view);
+    if (!more) return "evidence of a snapshot cannot be read: " + more.error().to_string();
+    std::ranges::move(*more, std::back_inserter(*texts));
   }
   for (std::size_t k = 0; k < count; ++k) {
     const std::string& removed = recording.states[k].removed;
     const bool kept = std::ranges::any_of(
-        texts, [&](const std::string& text) { return text.find(removed) != std::string::npos; });
+        *texts, [&](const std::string& text) { return text.find(removed) != std::string::npos; });
     if (!removed.empty() && !kept) {
       return fmt::format("S({}) took away {} bytes that are not kept", k, removed.size());
     }

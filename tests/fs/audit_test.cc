@@ -138,6 +138,33 @@ TEST_F(AuditTest, AHalfLineIsPutAsideAndTheChainGoesOn) {
   EXPECT_EQ(log_bytes().substr(0, good.size()), good);
 }
 
+// A loss of power may keep a later sector and lose an earlier one.
+TEST_F(AuditTest, LinesThatWereNotSyncedArePutAsideFromTheFirstBadOneOn) {
+  engine_->audit().note("first", Json::object());
+  engine_->audit().note("second", Json::object());
+  ASSERT_TRUE(engine_->close());
+  const Bytes good = log_bytes();
+  const Bytes behind = good.substr(good.rfind('\n', good.size() - 2) + 1);
+  put_log(good + Bytes(100, '\0') + "\n" + behind);
+  open(dir_ / "store");
+  EXPECT_THAT(events("audit_log_torn"), SizeIs(1));
+  EXPECT_THAT(found_by_verify(), IsEmpty());
+  EXPECT_EQ(log_bytes().substr(0, good.size()), good);
+}
+
+// The lines of two mounts: the second says that the first ones were durable.
+TEST_F(AuditTest, WhatWasDurableIsNeverPutAside) {
+  engine_->audit().note("first", Json::object());
+  engine_->audit().note("second", Json::object());
+  ASSERT_TRUE(engine_->close());
+  Bytes log = log_bytes();
+  log[log.find("first")] = 'F';
+  put_log(log);
+  open(dir_ / "store");
+  EXPECT_THAT(events("audit_log_torn"), IsEmpty());
+  EXPECT_THAT(found_by_verify(), Not(IsEmpty()));
+}
+
 TEST_F(AuditTest, EvidenceThatIsOldIsDroppedAndTheLogSaysSo) {
   ASSERT_TRUE(engine_->close());
   const std::string path = dir_ / "store/config.toml";

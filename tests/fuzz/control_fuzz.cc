@@ -102,7 +102,8 @@ bool is_slow(ByteView request) {
 void ask_store(ByteView request, const Caller& caller) {
   constexpr int kRequestsMax = 500;
   constexpr std::size_t kSnapshotsMax = 40;
-  static std::unique_ptr<Store> store;
+  // Never destroyed: OpenSSL may be gone before it at the end of the process.
+  static auto& store = *new std::unique_ptr<Store>;
   static int requests = 0;
   if (is_slow(request)) return;
   if (!store) store = std::make_unique<Store>();

@@ -166,7 +166,7 @@ void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace amberfs;
   if (size > 4 * kKiB) return 0;
-  static fuzz::SmallStore store;
+  static auto& store = *new fuzz::SmallStore;  // outlives OpenSSL
   store.restore();
   Decoder d(fuzz::as_bytes(data, size));
   for (int i = 0; i < kChangesMax && d.ok() && d.remaining() > 0; ++i) change_file(store, d);
