@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/config.h"
 
+#include "blockstore/base/hash.h"
+
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
@@ -398,7 +400,10 @@ Result<Config> read_config(Io& io, const std::string& store) {
   TRY_ASSIGN(bool there, io.exists(path));
   if (!there) return fail(Errc::kNotAStore, 0, "open a store: there is no config.toml", store);
   TRY_ASSIGN(Bytes text, io.read_file(path, 1 * kMiB));
-  return parse_config(text, path);
+  TRY_ASSIGN(Config config, parse_config(text, path));
+  const Sha256 hash = sha256(text);
+  config.text_hash = to_hex({reinterpret_cast<const char*>(hash.data()), hash.size()});
+  return config;
 }
 
 // A thirty-second part for a segment, of which two or three exist; what is in the journal must fit

@@ -43,6 +43,7 @@ struct Config {
   std::uint64_t scrub_every_s = 7 * 86400;          // [scrub] every; 0: off
   std::uint64_t scrub_rate = 20 * kMiB;             // [scrub] rate, bytes a second; 0: no limit
   AuditOptions audit{.ignore = default_ignore_globs()};  // [audit]
+  std::string text_hash;                                 // SHA-256 of the file, 64 hex digits
 };
 
 // The text of a new store's config.toml: every setting with its default and a line that explains

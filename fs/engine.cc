@@ -115,7 +115,8 @@ Status Engine::create(Io& io, const std::string& store, const std::string& confi
 }
 
 Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store,
-                                             std::shared_ptr<const StoreCipher> cipher) {
+                                             std::shared_ptr<const StoreCipher> cipher,
+                                             const OpenOptions& options) {
   TRY_ASSIGN(Config config, read_config(io, store));
   TRY(check_cipher(config, cipher != nullptr, store));
   config.blocks.cipher = cipher;
@@ -125,14 +126,17 @@ Result<std::unique_ptr<Engine>> Engine::open(Io& io, const std::string& store,
   fit_to_disk(config, disk.total_bytes);
   std::unique_ptr<Engine> engine(
       new Engine(io, store, std::move(config), std::move(lock), std::move(cipher)));
-  if (auto recovered = engine->recover(); !recovered) {
+  if (auto recovered = engine->recover(options); !recovered) {
     engine->closed_ = true;  // nothing was opened far enough to need a commit
     return fail(std::move(recovered).error());
   }
+  // Nor is what was only looked at committed.
+  engine->closed_ = engine->only_looked_at_;
   return engine;
 }
 
-Status Engine::recover() {
+Status Engine::recover(const OpenOptions& options) {
+  only_looked_at_ = options.on_journal_damage == JournalOptions::OnDamage::kOnlyLook;
   space_ =
       std::make_unique<Space>(io_, store_,
                               SpaceOptions{.reserve_bytes = config_.reserve_bytes,
@@ -155,6 +159,8 @@ Status Engine::recover() {
   JournalOptions journal_options = config_.journal;
   journal_options.packing.cipher = cipher_;
   journal_options.make_room = [this] { return space_->spend(); };
+  journal_options.on_damage = options.on_journal_damage;
+  journal_options.set_aside = options.set_aside;
   TRY_ASSIGN(journal_, Journal::open(io_, store_ + "/journal", journal_options, head.journal,
                                      [this](const Batch& batch, const Appended&) {
                                        live_->replay(batch);
@@ -171,7 +177,19 @@ Status Engine::recover() {
   audit_ = Audit::open({io_, *live_, *filesystem_, *tampering_}, store_,
                        cipher_ ? &cipher_->heads() : nullptr);
   filesystem_->set_hold_back([this] { hold_back(); });
+  if (!only_looked_at_) note_journal_loss();
   return ok();
+}
+
+// In the audit log, if it was this open that found it.
+void Engine::note_journal_loss() {
+  const auto loss = journal_->loss();
+  if (!loss || loss->why.empty()) return;
+  audit_->note("journal_loss", {{"first", loss->first_seq},
+                                {"last", loss->last_seq},
+                                {"durable_ns", loss->durable_ns},
+                                {"why", loss->why},
+                                {"kept_in", loss->kept_in}});
 }
 
 Status Engine::begin_mount(RequestMarks& marks) {
@@ -182,7 +200,7 @@ Status Engine::begin_mount(RequestMarks& marks) {
   marker.set_time_ns(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
   TRY(journal_->append(marker));
   mounted_ = true;
-  audit_->note("mount", nlohmann::json::object());
+  audit_->note("mount", {{"config", config_.text_hash}});
   return ok();
 }
 

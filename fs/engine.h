@@ -67,6 +67,13 @@ struct NewKeys {
   std::shared_ptr<const StoreCipher> cipher;
 };
 
+struct OpenOptions {
+  // kOnlyLook: nothing of the store is changed, nor can it be; verify and reading work.
+  JournalOptions::OnDamage on_journal_damage = JournalOptions::OnDamage::kRefuse;
+  // Is shown each batch that can be read behind damage of the journal.
+  std::function<void(const Batch&)> set_aside = {};
+};
+
 class Engine {
  public:
   // Makes an empty store in `store`, a new or empty directory. kStoreExists otherwise. With
@@ -80,7 +87,8 @@ class Engine {
   // `cipher` of an encrypted store (kKeyMissing without); null for a plain one (kBadRequest
   // otherwise: it is not the store that the key is for).
   [[nodiscard]] static Result<std::unique_ptr<Engine>> open(
-      Io& io, const std::string& store, std::shared_ptr<const StoreCipher> cipher = nullptr);
+      Io& io, const std::string& store, std::shared_ptr<const StoreCipher> cipher = nullptr,
+      const OpenOptions& options = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -150,6 +158,8 @@ class Engine {
   [[nodiscard]] Audit& audit() { return *audit_; }
   [[nodiscard]] DataReader& data() { return filesystem_->data(); }
   [[nodiscard]] Head head();
+  // Opened with kOnlyLook: what damage the journal has is in its loss().
+  [[nodiscard]] bool is_only_looked_at() const { return only_looked_at_; }
 
   // The directory that was adopted into this store, "" if none: mounting over it again is fine.
   [[nodiscard]] Status set_adopted_directory(const std::string& directory);
@@ -165,7 +175,8 @@ class Engine {
   Engine(Io& io, std::string store, Config config, FileLock lock,
          std::shared_ptr<const StoreCipher> cipher);
 
-  [[nodiscard]] Status recover();
+  [[nodiscard]] Status recover(const OpenOptions& options);
+  void note_journal_loss();
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
   [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);
   [[nodiscard]] std::uint64_t pending_bytes();
@@ -249,6 +260,7 @@ class Engine {
   std::thread collector_;
   std::thread scrubber_;
   std::thread journal_sync_;
+  bool only_looked_at_ = false;
   bool closed_ = false;
 };
 

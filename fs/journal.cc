@@ -2,10 +2,12 @@
 // The journal on files. Three locks, taken in this order: sync state, append, the pool's.
 #include "fs/journal.h"
 
+#include "blockstore/base/clock.h"
 #include "blockstore/base/hash.h"
 #include "blockstore/base/log.h"
 #include "blockstore/base/mutex.h"
 #include "fs/batch_format.h"
+#include "fs/durable_mark.h"
 #include "fs/journal_replay.h"
 #include "fs/journal_salvage.h"
 #include "fs/journal_seal.h"
@@ -22,7 +24,10 @@ namespace {
 class FileJournal final : public Journal {
  public:
   FileJournal(Io& io, const std::string& directory, const JournalOptions& options)
-      : pool_(io, directory, options), options_(options) {}
+      : directory_(directory),
+        pool_(io, directory, options),
+        options_(options),
+        mark_(io, directory) {}
   ~FileJournal() override { pool_.stop(); }
 
   [[nodiscard]] Status recover(const JournalPosition& from, const ReplayVisitor& visit);
@@ -40,6 +45,8 @@ class FileJournal final : public Journal {
   std::uint64_t appended_bytes() override { return appended_bytes_.load(); }
   std::uint64_t size_bytes() override { return pool_.size_bytes(); }
   std::optional<Error> broken() override;
+  std::optional<JournalLoss> loss() override;
+  Status forget_loss() override;
   Status close() override;
 
  private:
@@ -50,6 +57,9 @@ class FileJournal final : public Journal {
     std::span<const ByteView> data;
     std::uint64_t data_hash = 0;
   };
+  [[nodiscard]] Status set_aside(const Replayed& replayed);
+  [[nodiscard]] Status begin_anew();
+  void note_durable(const JournalPosition& end);
   [[nodiscard]] Result<NewRecord> make_record(const Batch& batch) const;
   [[nodiscard]] Result<Appended> append_locked(NewRecord& record) REQUIRES(append_mu_);
   [[nodiscard]] Status make_room(std::uint64_t record_size) REQUIRES(append_mu_);
@@ -60,12 +70,14 @@ class FileJournal final : public Journal {
   [[nodiscard]] Status salvage(const Error& cause, const char* tried) REQUIRES(append_mu_);
   [[nodiscard]] Status clear_failed_write() REQUIRES(append_mu_);
   [[nodiscard]] Result<bool> become_flusher(std::uint64_t seq, std::uint64_t failures);
-  [[nodiscard]] Status flush();
+  // Returns up to where everything is durable.
+  [[nodiscard]] Result<JournalPosition> flush();
   void end_flush(const Status& status);
   [[nodiscard]] Status check_not_broken();
   [[nodiscard]] Status check_writable();
   std::unexpected<Error> break_with(const Error& cause, const char* tried);
 
+  const std::string directory_;
   SegmentPool pool_;
   const JournalOptions options_;
   const StoreCipher* const cipher_ = options_.packing.cipher.get();  // null: a plain store
@@ -93,6 +105,10 @@ class FileJournal final : public Journal {
 
   PackedCache unpacked_;
 
+  DurableMark mark_;
+  std::atomic<bool> mark_fails_{false};
+  std::optional<JournalLoss> looked_at_;  // kOnlyLook: what recover() found
+
   Mutex broken_mu_;
   std::optional<Error> broken_ GUARDED_BY(broken_mu_);
   // Where a segment's records could not be read back: what stands behind may be anything.
@@ -110,21 +126,97 @@ class FileJournal final : public Journal {
 // first record might one day have just the sequence that is expected, are unlinked here, durably,
 // before the first append.
 Status FileJournal::recover(const JournalPosition& from, const ReplayVisitor& visit) {
+  const bool only_look = options_.on_damage == JournalOptions::OnDamage::kOnlyLook;
+  TRY(mark_.load());
   TRY(pool_.load(from.segment));
-  TRY_ASSIGN(const Replayed replayed, replay_journal(pool_, cipher_, from, visit));
-  const JournalPosition& end = replayed.end;
-  // After a kill of the process records are valid that were never synced. What is built on them
-  // from now on (answers to programs, records that call them durable) needs them to last.
-  for (const SegmentPtr& segment : pool_.from(from.segment)) {
-    if (segment->number > end.segment || end.next_seq == from.next_seq) break;
-    TRY(segment->file->sync_data());
+  TRY_ASSIGN(const Replayed replayed,
+             replay_journal(pool_, cipher_, from, mark_.state().end.next_seq, visit));
+  if (replayed.damage && options_.on_damage == JournalOptions::OnDamage::kRefuse) {
+    return fail(*replayed.damage);
   }
-  TRY(pool_.drop_behind(replayed.has_segment ? end.segment : end.segment - 1));
-  MutexLock lock(append_mu_);
-  position_ = end;
-  next_segment_ = replayed.has_segment ? end.segment + 1 : end.segment;
-  durable_seq_ = end.next_seq - 1;
+  const JournalPosition& end = replayed.end;
+  if (!only_look) {
+    // After a kill of the process records are valid that were never synced. What is built on them
+    // from now on (answers to programs, records that call them durable) needs them to last.
+    for (const SegmentPtr& segment : pool_.from(from.segment)) {
+      if (segment->number > end.segment || end.next_seq == from.next_seq) break;
+      TRY(segment->file->sync_data());
+    }
+  }
+  if (replayed.lost_up_to != 0) TRY(set_aside(replayed));
+  if (!only_look) TRY(pool_.drop_behind(replayed.has_segment ? end.segment : end.segment - 1));
+  {
+    MutexLock lock(append_mu_);
+    position_ = end;
+    // The head may name a place in a damaged segment: no other one takes its number.
+    const bool number_is_free = !replayed.has_segment && !replayed.damage;
+    next_segment_ = number_is_free ? end.segment : end.segment + 1;
+    durable_seq_ = end.next_seq - 1;
+  }
+  if (only_look) {
+    (void)break_with({Errc::kUnsupported, 0, "it is only looked at", directory_}, "append");
+    return ok();
+  }
+  if (replayed.damage) return begin_anew();
+  note_durable(end);
   return ok();
+}
+
+// What is behind the end is lost to the journal: it is kept for people to look at, and remembered.
+Status FileJournal::set_aside(const Replayed& replayed) {
+  JournalLoss loss{.first_seq = replayed.end.next_seq,
+                   .last_seq = replayed.lost_up_to,
+                   .found_ns = now_ns(),
+                   .durable_ns = mark_.state().time_ns};
+  loss.why = replayed.damage ? replayed.damage->to_string()
+                             : fmt::format(
+                                   "the journal ends behind batch {}, but had been durable "
+                                   "up to batch {}",
+                                   loss.first_seq - 1, loss.last_seq);
+  if (options_.set_aside) {
+    TRY(visit_behind(pool_, cipher_, replayed.end, options_.set_aside));
+  }
+  if (options_.on_damage == JournalOptions::OnDamage::kOnlyLook) {
+    looked_at_ = std::move(loss);
+    return ok();
+  }
+  log_error("journal: {}", loss.why);
+  const std::string target = fmt::format("{}/set-aside-{}", directory_, loss.found_ns);
+  const Result<bool> kept = pool_.set_aside_behind(replayed.end, replayed.has_segment, target);
+  // Without damage nothing in it can be read as batches: not worth a refusal.
+  if (!kept && replayed.damage) return fail(kept.error());
+  if (!kept) log_error("journal: what is left of it is not kept: {}", kept.error().to_string());
+  if (kept.value_or(false)) loss.kept_in = target;
+  if (auto noted = mark_.note_loss(replayed.end, loss); !noted) {
+    log_error("journal: the loss is not noted: {}", noted.error().to_string());
+  }
+  return ok();
+}
+
+// What is behind the damage in the last segment would be found again by the next replay. A batch in
+// a segment of its own leads past it.
+Status FileJournal::begin_anew() {
+  Batch marker(OpKind::kMount);
+  marker.set_time_ns(now_ns());
+  TRY_ASSIGN(const Appended appended, append(marker));
+  return sync_to(appended.seq);
+}
+
+// Without it nothing is lost but a later proof of what was there: no sync fails for it.
+void FileJournal::note_durable(const JournalPosition& end) {
+  Status noted = mark_.note(end);
+  if (!noted && !mark_fails_.exchange(true)) {
+    log_warning("journal: up to where it is durable is not noted: {}", noted.error().to_string());
+  }
+  if (noted) mark_fails_ = false;
+}
+
+std::optional<JournalLoss> FileJournal::loss() {
+  return looked_at_ ? looked_at_ : mark_.state().loss;
+}
+
+Status FileJournal::forget_loss() {
+  return mark_.note_loss(mark_.state().end, std::nullopt);
 }
 
 Result<FileJournal::NewRecord> FileJournal::make_record(const Batch& batch) const {
@@ -276,7 +368,10 @@ Status FileJournal::sync_to(std::uint64_t seq) {
   while (true) {
     TRY_ASSIGN(const bool flusher, become_flusher(seq, failures));
     if (!flusher) return ok();
-    Status status = flush();
+    Result<JournalPosition> durable = flush();
+    // Before anybody is told, so that what was promised is known to have been there.
+    if (durable) note_durable(*durable);
+    Status status = durable ? ok() : Status(fail(std::move(durable).error()));
     end_flush(status);
     TRY(std::move(status));
   }
@@ -297,13 +392,13 @@ Result<bool> FileJournal::become_flusher(std::uint64_t seq, std::uint64_t failur
   }
 }
 
-Status FileJournal::flush() {
+Result<JournalPosition> FileJournal::flush() {
   std::vector<SegmentPtr> segments;
-  std::uint64_t seq = 0;
+  JournalPosition end;
   {
     MutexLock lock(append_mu_);
     for (const Unsynced& unsynced : unsynced_) segments.push_back(unsynced.segment);
-    seq = position_.next_seq - 1;
+    end = position_;
   }
   // Oldest first, so that what is durable has no gap.
   for (const SegmentPtr& segment : segments) {
@@ -312,17 +407,17 @@ Status FileJournal::flush() {
       TRY(check_not_broken());
       TRY(salvage(status.error(), "sync"));
       // All is durable now, but those who waited for this sync are told that it failed.
-      return status;
+      return fail(std::move(status).error());
     }
   }
   MutexLock lock(append_mu_);
   TRY(check_not_broken());
-  durable_seq_ = std::max(seq, durable_seq_.load());
+  durable_seq_ = std::max(end.next_seq - 1, durable_seq_.load());
   // All but the tail were left before the flush began: nothing is written to them any more.
   std::erase_if(unsynced_, [&segments, tail = tail_](const Unsynced& unsynced) {
     return unsynced.segment != tail && std::ranges::count(segments, unsynced.segment) > 0;
   });
-  return ok();
+  return end;
 }
 
 void FileJournal::end_flush(const Status& status) {
@@ -454,12 +549,21 @@ std::unexpected<Error> FileJournal::break_with(const Error& cause, const char* t
 }
 
 Status FileJournal::close() {
-  const Status synced = sync_to(tail().next_seq - 1);
+  Status synced = sync_to(tail().next_seq - 1);
   pool_.stop();
+  if (auto closed = mark_.close(); !closed) log_warning("journal: {}", closed.error().to_string());
   return synced;
 }
 
 }  // namespace
+
+std::string to_text(const JournalLoss& loss) {
+  std::string text =
+      fmt::format("batches {} to {} had been durable and are lost", loss.first_seq, loss.last_seq);
+  if (!loss.why.empty()) text += ": " + loss.why;
+  if (!loss.kept_in.empty()) text += "; what is left of them is kept in " + loss.kept_in;
+  return text;
+}
 
 Result<std::unique_ptr<Journal>> Journal::open(Io& io, const std::string& directory,
                                                const JournalOptions& options,

@@ -9,7 +9,10 @@
 // Torn tails: replay ends at the first record that is not valid. Each record says up to which
 //             sequence the journal was durable when it was written; when a valid record behind the
 //             end proves that the broken one had been durable, it is damage (kJournalDamaged), not
-//             a torn tail, and replay says so instead of dropping promised data.
+//             a torn tail, and replay says so instead of dropping promised data. Where nothing
+//             valid is behind the end, the mark (durable_mark.h) tells what was lost: there is
+//             nothing left to protect by a refusal, so the journal opens without it, keeps what the
+//             files hold, and says so (loss()).
 // Threads:    every method from any thread. Appends are ordered by an internal lock; concurrent
 //             sync_to() share one flush (group commit).
 // Errors:     kNoSpace (nothing was appended, the journal goes on when there is space again). A
@@ -34,6 +37,15 @@ struct JournalOptions {
   std::uint64_t segment_size_bytes = 64 * kMiB;
   std::uint32_t spare_segments_max = 4;  // released segments kept for reuse
   bool prepare_ahead = true;             // a thread makes the next segment ready in time
+  // Replay met damage with batches behind it that can still be read.
+  enum class OnDamage {
+    kRefuse,    // kJournalDamaged: to go on without these batches is for a person to decide
+    kSetAside,  // goes on with what is before the damage; the files are kept below set-aside-TIME/
+    kOnlyLook   // as kSetAside, but nothing is changed on disk, and nothing can be appended
+  };
+  OnDamage on_damage = OnDamage::kRefuse;
+  // Is shown each batch that can be read behind the damage, and is not replayed.
+  std::function<void(const Batch&)> set_aside = {};
   // Called when the disk has no place for a segment or a record: true when room was made, and it is
   // tried once more. May be called with locks of the journal held, so it takes none but its own.
   std::function<bool()> make_room = {};
@@ -52,6 +64,19 @@ struct Appended {
   std::uint64_t segment = 0;
   std::uint64_t data_position = 0;  // of the batch's data area in the segment file
 };
+
+// Batches that had been durable and are not part of the journal any more.
+struct JournalLoss {
+  std::uint64_t first_seq = 0;
+  std::uint64_t last_seq = 0;   // the highest that is known of
+  std::int64_t found_ns = 0;    // when it was found
+  std::int64_t durable_ns = 0;  // by then the last one was durable; 0: not known
+  // Known only to the open that found it.
+  std::string why;
+  std::string kept_in;  // the directory with the files as they were; "": there was nothing to keep
+};
+
+[[nodiscard]] std::string to_text(const JournalLoss& loss);
 
 // Called by replay for each batch, already resolved, its data views empty.
 using ReplayVisitor = std::function<Status(const Batch& batch, const Appended& where)>;
@@ -92,6 +117,9 @@ class Journal {
   [[nodiscard]] virtual std::uint64_t size_bytes() = 0;
   // The error that broke it, if any.
   [[nodiscard]] virtual std::optional<Error> broken() = 0;
+  // What this open, or one before it, found lost, until forget_loss().
+  [[nodiscard]] virtual std::optional<JournalLoss> loss() = 0;
+  [[nodiscard]] virtual Status forget_loss() = 0;
   [[nodiscard]] virtual Status close() = 0;  // syncs
 };
 

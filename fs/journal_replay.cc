@@ -33,32 +33,37 @@ Result<Batch> decode_batch(const StoreCipher* cipher, RecordView& record) {
   return batch;
 }
 
-// A broken record followed by one that says the journal was durable beyond it is no torn tail.
+// A broken record followed by one that says the journal was durable beyond it is no torn tail; nor
+// is one that the mark calls durable while a later one can still be read.
 // Records dropped by an earlier recovery never say so: their durable_seq was below the sequence at
 // which that recovery ended, else it would have been reported then. And as a segment's header is
 // durable before the first record is written, a record under a damaged header proves rot by itself.
-Status check_tail(SegmentPool& pool, const JournalPosition& end) {
+Status check_tail(SegmentPool& pool, std::uint64_t durable_next_seq, Replayed& replayed) {
+  const JournalPosition& end = replayed.end;
+  const auto damaged = [&](const JournalPosition& where, const std::string& why) {
+    replayed.damage = journal_damage(pool, where, why).error();
+    return ok();
+  };
   // So is its name, and a recovery removes the last one first: a gap is damage as well.
   std::uint64_t number = end.segment;
   for (const SegmentPtr& segment : pool.from(end.segment)) {
     if (segment->number != number) {
-      return journal_damage(pool, {number, 0, end.next_seq},
-                            "the segment is missing, later ones are there");
+      return damaged({number, 0, end.next_seq}, "the segment is missing, later ones are there");
     }
     ++number;
     const auto proves_damage = [&](const RecordHeader& header) {
       if (!segment->header_valid) return header.seq >= end.next_seq;
-      return header.seq > end.next_seq && header.durable_seq >= end.next_seq;
+      const bool durable = header.durable_seq >= end.next_seq || header.seq < durable_next_seq;
+      return header.seq > end.next_seq && durable;
     };
     RecordReader reader(segment);
     const std::uint64_t begin = segment->number == end.segment ? end.offset : 0;
     TRY_ASSIGN(const std::optional<RecordView> proof, reader.search(begin, proves_damage));
-    if (proof) {
-      return journal_damage(pool, end,
-                            fmt::format("record {} was written and cannot be read; record {} in "
-                                        "segment {} says so",
-                                        end.next_seq, proof->header.seq, segment->number));
-    }
+    if (!proof) continue;
+    replayed.lost_up_to = std::max(replayed.lost_up_to, proof->header.durable_seq);
+    return damaged(end, fmt::format("record {} was written and cannot be read; record {} in "
+                                    "segment {} says so",
+                                    end.next_seq, proof->header.seq, segment->number));
   }
   return ok();
 }
@@ -87,35 +92,74 @@ std::unexpected<Error> journal_damage(SegmentPool& pool, const JournalPosition& 
   return fail(Errc::kJournalDamaged, 0, "read the journal: " + why, std::move(object));
 }
 
+namespace {
+
+// Why there is nothing to replay at all; "": there is.
+std::string missing_beginning(const SegmentPtr& first, const JournalPosition& from) {
+  if (is_initial(from)) return "";
+  if (!first) return "the segment is missing";
+  return first->header_valid ? "" : "the segment's header is damaged";
+}
+
+// Up to the first record that is not valid. One that is valid and does not make sense is damage.
+Status replay_records(SegmentPool& pool, const StoreCipher* cipher, const ReplayVisitor& visit,
+                      Replayed& replayed) {
+  RecordWalker walker(pool, replayed.end);
+  while (true) {
+    replayed.end = walker.position();
+    TRY_ASSIGN(std::optional<RecordView> record, walker.next());
+    if (!record) return ok();
+    Result<Batch> batch = decode_batch(cipher, *record);
+    if (!batch) {
+      replayed.damage = journal_damage(pool, replayed.end, batch.error().tried).error();
+      return ok();
+    }
+    TRY(visit(*batch, {record->header.seq, record->header.segment, record->data_position}));
+  }
+}
+
+}  // namespace
+
 Result<Replayed> replay_journal(SegmentPool& pool, const StoreCipher* cipher,
-                                const JournalPosition& from, const ReplayVisitor& visit) {
+                                const JournalPosition& from, std::uint64_t durable_next_seq,
+                                const ReplayVisitor& visit) {
   if (from.segment == 0 || from.next_seq == 0) {
     return journal_damage(pool, from, "no such position");
   }
   TRY(check_form(pool, cipher != nullptr));
   const SegmentPtr first = pool.find(from.segment);
-  if (!first && !is_initial(from)) return journal_damage(pool, from, "the segment is missing");
-  if (first && !first->header_valid && !is_initial(from)) {
-    return journal_damage(pool, from, "the segment's header is damaged");
+  Replayed replayed{.end = from, .has_segment = first && first->header_valid};
+  if (const std::string why = missing_beginning(first, from); !why.empty()) {
+    replayed.damage = journal_damage(pool, from, why).error();
+  } else {
+    TRY(replay_records(pool, cipher, visit, replayed));
   }
-
-  RecordWalker walker(pool, from);
-  while (true) {
-    const JournalPosition here = walker.position();
-    TRY_ASSIGN(std::optional<RecordView> record, walker.next());
-    if (!record) break;
-    Result<Batch> batch = decode_batch(cipher, *record);
-    if (!batch) return journal_damage(pool, here, batch.error().tried);
-    TRY(visit(*batch, {record->header.seq, record->header.segment, record->data_position}));
+  if (durable_next_seq > replayed.end.next_seq) replayed.lost_up_to = durable_next_seq - 1;
+  if (!replayed.damage) TRY(check_tail(pool, durable_next_seq, replayed));
+  if (replayed.damage) {
+    replayed.lost_up_to = std::max(replayed.lost_up_to, replayed.end.next_seq);
   }
-  TRY(check_tail(pool, walker.position()));
-
-  Replayed replayed{walker.position(), first && first->header_valid};
   if (replayed.has_segment) {
     replayed.end.offset =
         std::max<std::uint64_t>(replayed.end.offset, SegmentHeader::kRecordsOffset);
   }
   return replayed;
+}
+
+Status visit_behind(SegmentPool& pool, const StoreCipher* cipher, const JournalPosition& end,
+                    const std::function<void(const Batch&)>& visit) {
+  const auto is_behind = [&](const RecordHeader& header) { return header.seq >= end.next_seq; };
+  for (const SegmentPtr& segment : pool.from(end.segment)) {
+    RecordReader reader(segment);
+    std::uint64_t at = segment->number == end.segment ? end.offset : 0;
+    while (true) {
+      TRY_ASSIGN(std::optional<RecordView> record, reader.search(at, is_behind));
+      if (!record) break;
+      at = record->end;
+      if (auto batch = decode_batch(cipher, *record)) visit(*batch);
+    }
+  }
+  return ok();
 }
 
 }  // namespace amberfs

@@ -4,6 +4,8 @@
 #include "blockstore/base/log.h"
 #include "fs/journal_reader.h"
 
+#include <algorithm>
+
 namespace amberfs {
 namespace {
 
@@ -54,6 +56,32 @@ std::uint64_t readable_end(const SegmentPtr& segment) {
     if (!record || !*record) return offset;
     offset = (*record)->end;
   }
+}
+
+Result<std::uint64_t> used_size(const Segment& segment) {
+  Bytes part(kMiB, '\0');
+  std::uint64_t end = segment.size_bytes;
+  while (end > 0) {
+    const std::uint64_t begin = (end - 1) / kMiB * kMiB;
+    TRY_ASSIGN(const std::size_t got, segment.file->pread_some(part.data(), end - begin, begin));
+    const std::size_t last = ByteView(part).substr(0, got).find_last_not_of('\0');
+    if (last != ByteView::npos) return begin + last + 1;
+    end = begin;
+  }
+  return 0;
+}
+
+Status copy_segment(Io& io, const Segment& segment, const std::string& path) {
+  TRY_ASSIGN(const std::uint64_t used, used_size(segment));
+  TRY_ASSIGN(auto file, io.open(path, OpenMode::kCreateNew));
+  Bytes part(kMiB, '\0');
+  for (std::uint64_t at = 0; at < used; at += kMiB) {
+    const std::uint64_t size = std::min<std::uint64_t>(kMiB, used - at);
+    TRY_ASSIGN(const std::size_t got, segment.file->pread_some(part.data(), size, at));
+    TRY(file->pwrite(ByteView(part).substr(0, got), at));
+  }
+  TRY(file->sync_data());
+  return file->close();
 }
 
 Result<SegmentPtr> rewrite_segment(Io& io, const std::string& directory, const SegmentPtr& bad,

@@ -20,6 +20,11 @@ namespace amberfs {
 [[nodiscard]] Result<SegmentPtr> rewrite_segment(Io& io, const std::string& directory,
                                                  const SegmentPtr& bad, std::uint64_t end);
 
+// How many bytes of it are in use: up to the last one that is not zero.
+[[nodiscard]] Result<std::uint64_t> used_size(const Segment& segment);
+// These bytes, in a new durable file: for somebody to look at.
+[[nodiscard]] Status copy_segment(Io& io, const Segment& segment, const std::string& path);
+
 // Where its first record begins that does not read as it was written.
 [[nodiscard]] std::uint64_t readable_end(const SegmentPtr& segment);
 

@@ -52,17 +52,44 @@ std::vector<SegmentPtr> SegmentPool::from(std::uint64_t number) {
   return found;
 }
 
-Status SegmentPool::drop_behind(std::uint64_t number) {
+Status SegmentPool::take_out_behind(std::uint64_t number, const RemoveSegment& remove) {
   MutexLock prepare_lock(prepare_mu_);
   MutexLock lock(mu_);
   while (!segments_.empty() && segments_.rbegin()->first > number) {
     const std::uint64_t last = segments_.rbegin()->first;
-    TRY(io_.unlink(path_of(last)));
+    TRY(remove(path_of(last), last));
     TRY(io_.sync_directory(directory_));
     segments_.erase(last);
   }
   taken_ = segments_.empty() ? 0 : segments_.rbegin()->first;
   return ok();
+}
+
+Status SegmentPool::drop_behind(std::uint64_t number) {
+  return take_out_behind(
+      number, [this](const std::string& path, std::uint64_t) { return io_.unlink(path); });
+}
+
+Result<bool> SegmentPool::set_aside_behind(const JournalPosition& end, bool has_segment,
+                                           const std::string& target) {
+  const std::uint64_t last_kept = has_segment ? end.segment : end.segment - 1;
+  SegmentPtr cut = has_segment ? find(end.segment) : nullptr;
+  if (cut) {
+    TRY_ASSIGN(const std::uint64_t used, used_size(*cut));
+    if (used <= end.offset) cut = nullptr;
+  }
+  if (!cut && from(last_kept + 1).empty()) return false;
+  TRY(io_.make_directory(target));
+  TRY(io_.sync_directory(directory_));
+  // The copy is durable before anything is moved: who is cut short here does it all again.
+  if (cut) TRY(copy_segment(io_, *cut, target + "/" + segment_file_name(cut->number)));
+  const auto move = [&](const std::string& path, std::uint64_t number) -> Status {
+    TRY(io_.rename(path, target + "/" + segment_file_name(number)));
+    return io_.sync_directory(target);
+  };
+  TRY(take_out_behind(last_kept, move));
+  TRY(io_.sync_directory(target));
+  return true;
 }
 
 Result<SegmentPtr> SegmentPool::take(std::uint64_t number, std::uint64_t record_size) {

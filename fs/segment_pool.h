@@ -10,6 +10,7 @@
 #include "blockstore/base/mutex.h"
 #include "fs/segment.h"
 
+#include <functional>
 #include <map>
 #include <string>
 #include <thread>
@@ -34,6 +35,11 @@ class SegmentPool {
   // Unlinks all behind `number`, whose records are not part of the journal: durably, and the last
   // one first, so that a power cut leaves no gap.
   [[nodiscard]] Status drop_behind(std::uint64_t number);
+  // Moves the same ones into the directory `target`, and puts a copy of what `end.segment` holds
+  // behind `end` there, too, the header with it. The directory is made when there is anything to
+  // keep; returns whether there was.
+  [[nodiscard]] Result<bool> set_aside_behind(const JournalPosition& end, bool has_segment,
+                                              const std::string& target);
 
   // The next segment, `number`, empty and durable, with room for a record of that size.
   [[nodiscard]] Result<SegmentPtr> take(std::uint64_t number, std::uint64_t record_size);
@@ -57,6 +63,8 @@ class SegmentPool {
       REQUIRES(prepare_mu_);
   [[nodiscard]] std::optional<std::string> pop_spare();
   [[nodiscard]] std::string path_of(std::uint64_t number) const;
+  using RemoveSegment = std::function<Status(const std::string& path, std::uint64_t number)>;
+  [[nodiscard]] Status take_out_behind(std::uint64_t number, const RemoveSegment& remove);
   void retire(const Segment& segment) REQUIRES(mu_);
   void prepare_loop();
   void prepare_wanted(std::uint64_t number);

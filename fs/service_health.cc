@@ -99,11 +99,21 @@ void add_damage_problem(Engine& engine, const BlockStoreStats& stats, Json& list
       stats.damaged_blocks, places));
 }
 
+// Until somebody says that it is known.
+void add_loss_problem(Engine& engine, Json& list) {
+  const auto loss = engine.journal().loss();
+  if (!loss) return;
+  list.push_back(
+      fmt::format("{}: {}; amberfs audit has more, amberfs repair --journal ends this message",
+                  format_time(loss->found_ns), to_text(*loss)));
+}
+
 // What an administrator should know of, in words; empty when all is well.
 Json problems(Engine& engine, const DiskState& disk, const BlockStoreStats& stats) {
   Json list = Json::array();
   if (!disk.reason.empty()) list.push_back(disk.reason);
   add_damage_problem(engine, stats, list);
+  add_loss_problem(engine, list);
   const Engine::Health health = engine.health();
   if (!health.last_error.empty()) list.push_back(health.last_error);
   if (std::string chain = engine.chain().problem(); !chain.empty()) list.push_back(chain);
@@ -317,6 +327,15 @@ Result<Reply> run_scrub(const Call& call) {
                      {"stopped", report.stopped}});
 }
 
+// What `repair --journal` asks of a mounted store: it is open, so what was lost is known already.
+Result<Reply> run_forget_loss(const Call& call) {
+  Engine& engine = call.engine();
+  TRY_ASSIGN(const bool dry_run, call.flag("dry_run"));
+  const auto loss = engine.journal().loss();
+  if (loss && !dry_run) TRY(engine.journal().forget_loss());
+  return make_reply({{"loss", loss ? Json(to_text(*loss)) : Json()}, {"dry_run", dry_run}});
+}
+
 // Answered before the server makes way: who asked then looks for its successor.
 Result<Reply> run_hand_over(const Call& call) {
   TRY_ASSIGN(const std::string binary, call.text("binary"));
@@ -329,8 +348,11 @@ Result<Reply> run_hand_over(const Call& call) {
   return make_reply({{"binary", binary}});
 }
 
-constexpr std::array kCommands{Command{"status", run_status}, Command{"verify", run_verify},
-                               Command{"gc", run_gc}, Command{"scrub", run_scrub},
+constexpr std::array kCommands{Command{"status", run_status},
+                               Command{"verify", run_verify},
+                               Command{"gc", run_gc},
+                               Command{"scrub", run_scrub},
+                               Command{"forget_loss", run_forget_loss},
                                Command{"hand_over", run_hand_over}};
 
 }  // namespace

@@ -22,8 +22,12 @@ class StoreVerifier {
     for (const auto& [file, error] : inspection.damaged) {
       add({.kind = "manifest", .object = file, .what = error.to_string()});
     }
+    if (const auto loss = engine_.journal().loss()) {
+      add({.kind = "journal", .object = "journal", .snapshot = "live", .what = to_text(*loss)});
+    }
     // A store that cannot commit any more is one to look at all the more.
-    if (Status committed = engine_.commit(); !committed) {
+    Status committed = engine_.is_only_looked_at() ? ok() : engine_.commit();
+    if (!committed) {
       add({.kind = "journal",
            .object = "journal",
            .snapshot = "live",

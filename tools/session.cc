@@ -144,7 +144,7 @@ pid_t server_in(const Json& status) {
   return pid != status.end() && pid->is_number_integer() ? pid->get<pid_t>() : 0;
 }
 
-Result<Session> Session::open(const std::string& target) {
+Result<Session> Session::open(const std::string& target, const OpenOptions& options) {
   Session session;
   TRY_ASSIGN(auto mounted, find_mounted(target));
   if (mounted) {
@@ -154,7 +154,7 @@ Result<Session> Session::open(const std::string& target) {
     return session;
   }
   session.io_ = make_posix_io();
-  auto engine = open_store(*session.io_, absolute_path(target));
+  auto engine = open_store(*session.io_, absolute_path(target), options);
   if (!engine && engine.error().code == Errc::kNotAStore) {
     return fail(Errc::kNotAStore, 0, "open: neither a store nor inside a mounted amberfs", target);
   }
@@ -199,8 +199,9 @@ Status Session::close() {
   return owned_engine_ ? owned_engine_->close() : ok();
 }
 
-Result<Session::Answer> ask(const std::string& target, const Json& request) {
-  TRY_ASSIGN(Session session, Session::open(target));
+Result<Session::Answer> ask(const std::string& target, const Json& request,
+                            const OpenOptions& options) {
+  TRY_ASSIGN(Session session, Session::open(target, options));
   TRY_ASSIGN(Session::Answer answer, session.call(request));
   TRY(session.close());
   return answer;

@@ -43,7 +43,9 @@ struct MountedStore {
 
 class Session {
  public:
-  [[nodiscard]] static Result<Session> open(const std::string& target);
+  // `options`: of a store that is not mounted.
+  [[nodiscard]] static Result<Session> open(const std::string& target,
+                                            const OpenOptions& options = {});
   Session(Session&&) = default;
   Session& operator=(Session&&) = delete;
   ~Session() = default;
@@ -74,6 +76,7 @@ class Session {
 };
 
 // Sends one request and closes: what most commands do.
-[[nodiscard]] Result<Session::Answer> ask(const std::string& target, const Json& request);
+[[nodiscard]] Result<Session::Answer> ask(const std::string& target, const Json& request,
+                                          const OpenOptions& options = {});
 
 }  // namespace amberfs::tools

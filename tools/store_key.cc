@@ -238,9 +238,10 @@ Result<StoreKey> unlock_store(Io& io, const std::string& store) {
   return key;
 }
 
-Result<std::unique_ptr<Engine>> open_store(Io& io, const std::string& store) {
+Result<std::unique_ptr<Engine>> open_store(Io& io, const std::string& store,
+                                           const OpenOptions& options) {
   TRY_ASSIGN(StoreKey key, unlock_store(io, store));
-  return Engine::open(io, store, std::move(key.cipher));
+  return Engine::open(io, store, std::move(key.cipher), options);
 }
 
 }  // namespace amberfs::tools

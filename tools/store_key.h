@@ -48,6 +48,7 @@ struct StoreKey {
 };
 [[nodiscard]] Result<StoreKey> unlock_store(Io& io, const std::string& store);
 // The engine of a store that is not mounted.
-[[nodiscard]] Result<std::unique_ptr<Engine>> open_store(Io& io, const std::string& store);
+[[nodiscard]] Result<std::unique_ptr<Engine>> open_store(Io& io, const std::string& store,
+                                                         const OpenOptions& options = {});
 
 }  // namespace amberfs::tools

@@ -91,7 +91,7 @@ inline void write_bytes(const std::string& path, ByteView bytes) {
 inline std::vector<std::string> segment_files(const std::string& directory) {
   std::vector<std::string> paths;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    paths.push_back(entry.path().string());
+    if (entry.path().extension() == ".wal") paths.push_back(entry.path().string());
   }
   std::ranges::sort(paths);
   return paths;

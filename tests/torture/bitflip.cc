@@ -6,18 +6,17 @@
 //   named        verify names the damage
 //   repaired     scrub makes the file as it was, from parity; verify finds nothing
 //   harmless     every file and snapshot reads as it should, and verify finds nothing
-//   WRONG BYTES  a read returned something else than was written: a bug
+//   WRONG BYTES  a read returned something else than was written, or an older state of the live
+//                tree, or an error, and verify does not say so: a bug
 //   CRASH        the process died, or hung: a bug
 //
-// usage: bitflip [--flips 10000] [--ranges 1000] [--seed N] [--directory /dev/shm] [--verbose]
+// usage: bitflip [--encrypted] [--flips 10000] [--ranges 1000] [--seed N] [--directory /dev/shm]
+//                [--only PART-OF-A-FILE-NAME] [--verbose]
 // Each damage is tried in a process of its own. Prints a table in Markdown. Exit status 1: a bug.
 #include "blockstore/base/log.h"
-#include "fs/engine.h"
-#include "fs/verify_store.h"
-#include "tests/support/temp_dir.h"
+#include "tests/torture/damaged_store.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,12 +30,10 @@
 #include <map>
 #include <random>
 
-namespace amberfs {
+namespace amberfs::bitflip {
 namespace {
 
 namespace fs = std::filesystem;
-
-const Origin kNobody;
 
 // How it went; of a damage the worst counts.
 enum class Outcome { kRefused, kNamed, kRepaired, kHarmless, kWrongBytes, kCrash, kCount };
@@ -53,126 +50,6 @@ struct Damage {
   }
 };
 
-template <class T>
-T must(Result<T> result) {
-  if (result) return *std::move(result);
-  fmt::print(stderr, "bitflip: {}\n", result.error().to_string());
-  std::exit(3);
-}
-void must(const Status& status) {
-  if (status) return;
-  fmt::print(stderr, "bitflip: {}\n", status.error().to_string());
-  std::exit(3);
-}
-
-std::string config_text() {
-  std::string text = default_config_text(std::string(32, '0'));
-  const auto set = [&](std::string_view from, std::string_view to) {
-    text.replace(text.find(from), from.size(), to);
-  };
-  set("average = \"1MiB\"", "average = \"16KiB\"");
-  set("min = \"256KiB\"", "min = \"4KiB\"");
-  set("max = \"4MiB\"", "max = \"64KiB\"");
-  set("[packs]\nsize = \"256MiB\"", "[packs]\nsize = \"1MiB\"");
-  set("segment = \"64MiB\"", "segment = \"32MiB\"");
-  return text;
-}
-
-using Tree = std::map<std::string, Bytes>;  // name → content
-
-// A store of some snapshots, sealed packs with parity, an open one, and changes in the journal.
-class Pristine {
- public:
-  explicit Pristine(const std::string& store) : store_(store) {
-    must(Engine::create(*io_, store, config_text()));
-    engine_ = must(Engine::open(*io_, store));
-    for (int i = 0; i < 12; ++i) write(fmt::format("file{}", i), 120'000);
-    keep("first");
-    for (int i = 0; i < 4; ++i) write(fmt::format("file{}", i), 50'000);
-    keep("second");
-    write("log", 30'000);
-    must(engine_->blocks().protect({}));
-    must(engine_->scrub({}));
-    must(engine_->filesystem().sync());
-    // What a kill leaves: the log is in the journal only.
-    fs::copy(store, store + ".killed", fs::copy_options::recursive);
-    must(engine_->close());
-    engine_.reset();
-    fs::remove_all(store);
-    fs::rename(store + ".killed", store);
-  }
-
-  std::map<std::string, Tree> snapshots;  // by name; "live" is the live tree
-
- private:
-  void write(const std::string& name, std::size_t size) {
-    Bytes& content = snapshots["live"][name];
-    Bytes more(size, '\0');
-    for (char& byte : more) byte = static_cast<char>(random_());
-    Ino ino = 0;
-    if (content.empty()) {
-      ino = must(engine_->filesystem().make(kNobody, kRootIno, name, {.mode = S_IFREG | 0644})).ino;
-    } else {
-      ino = must(engine_->live_view()->resolve_path(name));
-    }
-    must(engine_->filesystem().write(kNobody, ino, content.size(), more, {}));
-    content += more;
-  }
-  void keep(const std::string& name) {
-    must(engine_->snapshot({.name = name}));
-    snapshots[name] = snapshots["live"];
-  }
-
-  const std::string store_;
-  std::mt19937_64 random_{42};
-  std::unique_ptr<Io> io_ = make_posix_io();
-  std::unique_ptr<Engine> engine_;
-};
-
-// Whether everything that is read is what was written. What cannot be read is no wrong byte.
-struct ReadBack {
-  bool wrong = false;
-  bool failed = false;
-};
-
-void read_tree(Engine& engine, const View& view, const Tree& expected, ReadBack& found) {
-  for (const auto& [name, content] : expected) {
-    const auto ino = view.resolve_path(name);
-    const auto inode = ino ? view.inode(*ino) : fail(ino.error());
-    if (!inode) {
-      found.failed = true;
-      continue;
-    }
-    // Page by page, so that one that cannot be read does not hide the others.
-    constexpr std::size_t kPage = 4096;
-    found.wrong |= inode->size_bytes != content.size();
-    for (std::size_t at = 0; at < content.size(); at += kPage) {
-      const std::size_t size = std::min(kPage, content.size() - at);
-      Bytes bytes(size, '\0');
-      const auto got = engine.data().read(view, *ino, at, bytes.data(), size);
-      found.failed |= !got;
-      found.wrong |= got && (*got != size || bytes != content.substr(at, size));
-    }
-  }
-}
-
-ReadBack read_all(Engine& engine, const std::map<std::string, Tree>& expected) {
-  ReadBack found;
-  for (const auto& [name, tree] : expected) {
-    if (name == "live") {
-      read_tree(engine, *engine.live_view(), tree, found);
-      continue;
-    }
-    const auto manifest = engine.catalog().resolve(name);
-    if (!manifest) {
-      found.failed = true;
-    } else {
-      read_tree(engine, *engine.view_of(*manifest).view, tree, found);
-    }
-  }
-  return found;
-}
-
 Bytes content_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
@@ -180,8 +57,12 @@ Bytes content_of(const std::string& path) {
 
 class Campaign {
  public:
-  Campaign(const std::string& scratch, std::uint64_t seed, bool verbose)
-      : store_(scratch + "/pristine"), copy_(scratch + "/copy"), random_(seed), verbose_(verbose) {
+  Campaign(const std::string& scratch, std::uint64_t seed, const std::string& only, bool verbose)
+      : store_(scratch + "/pristine"),
+        copy_(scratch + "/copy"),
+        only_(only),
+        random_(seed),
+        verbose_(verbose) {
     set_log_level(LogLevel::kError);
     for (const auto& entry : fs::recursive_directory_iterator(store_)) {
       if (!entry.is_regular_file()) continue;
@@ -197,11 +78,11 @@ class Campaign {
     }
   }
 
-  void run(std::size_t count, bool ranges, const std::map<std::string, Tree>& expected) {
+  void run(std::size_t count, bool ranges, const Expected& expected) {
     std::vector<std::string> names;
     std::vector<double> weights;
     for (const auto& [name, content] : files_) {
-      if (content.empty()) continue;
+      if (content.empty() || name.find(only_) == std::string::npos) continue;
       names.push_back(name);
       // Small files are met as often as they would be in a store of many, large ones more.
       weights.push_back(std::sqrt(static_cast<double>(content.size())));
@@ -281,7 +162,7 @@ class Campaign {
     return content != files_[damage.file];
   }
 
-  Outcome tried(const Damage& damage, const std::map<std::string, Tree>& expected) {
+  Outcome tried(const Damage& damage, const Expected& expected) {
     const pid_t child = ::fork();
     if (child == 0) {
       ::alarm(60);
@@ -296,9 +177,9 @@ class Campaign {
     return static_cast<Outcome>(WEXITSTATUS(status));
   }
 
-  Outcome look(const Damage& damage, const std::map<std::string, Tree>& expected) {
+  Outcome look(const Damage& damage, const Expected& expected) {
     const auto io = make_posix_io();
-    auto opened = Engine::open(*io, copy_);
+    auto opened = open_store(*io, copy_);
     if (!opened) {
       if (verbose_) fmt::print("{}: {}\n", damage.text(), opened.error().to_string());
       return Outcome::kRefused;
@@ -306,24 +187,35 @@ class Campaign {
     Engine& engine = **opened;
     const ReadBack before = read_all(engine, expected);
     if (before.wrong) return Outcome::kWrongBytes;
-    const VerifyReport found = must(verify_store(engine, true, {}));
-    if (!must(engine.scrub({})).lost.empty()) return found.ok() ? Outcome::kCrash : Outcome::kNamed;
+    const bool was_good = is_verified(engine);
+    const bool all_there = must(engine.scrub({})).lost.empty();
     const ReadBack after = read_all(engine, expected);
     if (after.wrong) return Outcome::kWrongBytes;
-    const VerifyReport again = must(verify_store(engine, true, {}));
-    const bool healed = again.ok() && !after.failed && damage.file.starts_with("packs/") &&
-                        content_of(copy_ + "/" + damage.file) == files_[damage.file];
-    if (healed) return Outcome::kRepaired;
-    if (!found.ok()) return Outcome::kNamed;
-    // Not named, and something cannot be read: as bad as a wrong byte.
-    return before.failed || after.failed ? Outcome::kWrongBytes : Outcome::kHarmless;
+    const bool is_good = is_verified(engine);
+    if (is_good && all_there && !after.failed && damage.file.starts_with("packs/") &&
+        content_of(copy_ + "/" + damage.file) == files_[damage.file]) {
+      return Outcome::kRepaired;
+    }
+    if (!was_good || was_set_aside()) return Outcome::kNamed;
+    // Not named, and something cannot be read or is older than it was: as bad as a wrong byte.
+    const bool incomplete = before.failed || after.failed || before.behind || after.behind;
+    return incomplete || !all_there || !is_good ? Outcome::kWrongBytes : Outcome::kHarmless;
+  }
+
+  // The end of the audit log is what a crash may tear: it is kept under another name, and a new
+  // line says so.
+  [[nodiscard]] bool was_set_aside() const {
+    return std::ranges::any_of(fs::directory_iterator(copy_), [](const auto& entry) {
+      return entry.path().filename().string().starts_with("audit.log.torn");
+    });
   }
 
   static std::string kind_of(const std::string& file) {
     if (file.ends_with(".pack")) return "packs/….pack";
     if (file.ends_with(".parity")) return "packs/….parity";
     if (file.starts_with("snapshots/")) return "snapshots/….json";
-    if (file.starts_with("journal/")) return "journal/….wal";
+    if (file.starts_with("notes/")) return "notes/….json";
+    if (file == "journal/durable") return file;
     return file;
   }
 
@@ -333,6 +225,12 @@ class Campaign {
     if (file == "packs/….pack") {
       const bool sealed = files_.contains(damage.file.substr(0, damage.file.size() - 4) + "parity");
       file += sealed ? " (sealed)" : " (open)";
+    }
+    if (file.ends_with(".wal")) {
+      const bool newest = std::ranges::none_of(files_, [&](const auto& other) {
+        return other.first.ends_with(".wal") && other.first > file;
+      });
+      file = newest ? "journal/….wal (replayed)" : "journal/….wal (released)";
     }
     ++table_[{file, kind}][static_cast<std::size_t>(outcome)];
     const bool bug = outcome == Outcome::kWrongBytes || outcome == Outcome::kCrash;
@@ -345,6 +243,7 @@ class Campaign {
 
   const std::string store_;
   const std::string copy_;
+  const std::string only_;
   std::map<std::string, Bytes> files_;
   std::map<std::string, std::uint64_t> sizes_;  // of those that end in zeros
   std::mt19937_64 random_;
@@ -353,42 +252,48 @@ class Campaign {
   bool bug_ = false;
 };
 
-int run(int argc, char** argv) {
+struct Options {
+  bool encrypted = false;
   std::size_t flips = 10'000;
   std::size_t ranges = 1'000;
   std::uint64_t seed = 1;
   std::string directory = "/dev/shm";
+  std::string only;
   bool verbose = false;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string_view name = argv[i];
-    if (name == "--verbose") {
-      verbose = true;
-      continue;
-    }
+    options.verbose |= name == "--verbose";
+    options.encrypted |= name == "--encrypted";
+    if (name == "--verbose" || name == "--encrypted") continue;
     const char* value = i + 1 < argc ? argv[++i] : "";
-    if (name == "--flips") flips = std::strtoull(value, nullptr, 10);
-    if (name == "--ranges") ranges = std::strtoull(value, nullptr, 10);
-    if (name == "--seed") seed = std::strtoull(value, nullptr, 10);
-    if (name == "--directory") directory = value;
+    if (name == "--flips") options.flips = std::strtoull(value, nullptr, 10);
+    if (name == "--ranges") options.ranges = std::strtoull(value, nullptr, 10);
+    if (name == "--seed") options.seed = std::strtoull(value, nullptr, 10);
+    if (name == "--directory") options.directory = value;
+    if (name == "--only") options.only = value;
   }
-  const std::string scratch = directory + "/amberfs-bitflip-" + std::to_string(::getpid());
+  return options;
+}
+
+int run(const Options& options) {
+  const std::string scratch = options.directory + "/amberfs-bitflip-" + std::to_string(::getpid());
   fs::create_directories(scratch);
-  bool bug = false;
-  {
-    const Pristine pristine(scratch + "/pristine");
-    Campaign campaign(scratch, seed, verbose);
-    campaign.run(flips, false, pristine.snapshots);
-    campaign.run(ranges, true, pristine.snapshots);
-    campaign.print_table();
-    bug = campaign.found_bug();
-  }
+  const Expected expected = make_store(scratch + "/pristine", options.encrypted);
+  Campaign campaign(scratch, options.seed, options.only, options.verbose);
+  campaign.run(options.flips, false, expected);
+  campaign.run(options.ranges, true, expected);
+  campaign.print_table();
   fs::remove_all(scratch);
-  return bug ? 1 : 0;
+  return campaign.found_bug() ? 1 : 0;
 }
 
 }  // namespace
-}  // namespace amberfs
+}  // namespace amberfs::bitflip
 
 int main(int argc, char** argv) {
-  return amberfs::run(argc, argv);
+  return amberfs::bitflip::run(amberfs::bitflip::parse(argc, argv));
 }
