@@ -123,8 +123,11 @@ class Engine {
   // crash leaves is finished when the store is opened next. gc gives their space back.
   [[nodiscard]] Result<ForgetResult> forget(const std::vector<Manifest>& targets,
                                             const std::string& reason);
-  // Begins the sealed chain in a store that was made without one; kBadRequest when it has one.
-  [[nodiscard]] Result<PublicKey> begin_chain();
+  // Begins the sealed chain in a store that was made without one; with `anew` in one whose chain
+  // cannot go on, as its key is lost: another chain with another key, whose first link names the
+  // snapshots that are there and the end of the chain before. kBadRequest when it has one that goes
+  // on, or without `anew` when it has one.
+  [[nodiscard]] Result<PublicKey> begin_chain(bool anew = false);
   // The documents of the store as they are on disk, none being written meanwhile.
   [[nodiscard]] Result<ChainEvidence> chain_evidence();
   // STORE/chain anew, from links that were proved.
@@ -192,7 +195,8 @@ class Engine {
   [[nodiscard]] Status settle_documents() REQUIRES(commit_mu_);
   [[nodiscard]] Status add_manifest(Manifest& manifest) REQUIRES(commit_mu_);
   [[nodiscard]] Status add_note(Note& note) REQUIRES(commit_mu_);
-  [[nodiscard]] Status add_begin_note() REQUIRES(commit_mu_);
+  [[nodiscard]] Status add_begin_note(const std::string& reason = "the chain begins")
+      REQUIRES(commit_mu_);
   [[nodiscard]] std::int64_t next_document_time();
   [[nodiscard]] LinkMaker link_maker();
   [[nodiscard]] Status finish_forgetting() REQUIRES(commit_mu_);

@@ -32,10 +32,16 @@ std::int64_t next_millisecond(std::int64_t time_ns) {
 Status Engine::open_chain() {
   TRY_ASSIGN(notes_, Notes::open(io_, store_ + "/notes", config_.blocks.cipher));
   TRY_ASSIGN(chain_, Chain::open(io_, store_, config_.blocks.cipher));
-  const std::uint64_t length = chain_->end().length;
+  const ChainEnd end = chain_->end();
   std::map<std::uint64_t, Link> behind;
-  for (const Link& link : catalog_->links_above(length)) behind.try_emplace(link.number, link);
-  for (const Link& link : notes_->links_above(length)) behind.try_emplace(link.number, link);
+  const auto take = [&](const std::vector<Link>& links) {
+    for (const Link& link : links) {
+      // Documents from before it are those of a chain that ended (begin_chain).
+      if (link.sequence > end.sequence) behind.try_emplace(link.number, link);
+    }
+  };
+  take(catalog_->links_above(end.length));
+  take(notes_->links_above(end.length));
   std::vector<Link> links;
   for (const auto& [number, link] : behind) links.push_back(link);
   if (!links.empty()) {
@@ -95,7 +101,7 @@ std::int64_t Engine::next_document_time() {
 
 // The first link of a chain that begins in a store which has snapshots names them: they were there
 // then, and what was put beside them later is not among them.
-Status Engine::add_begin_note() {
+Status Engine::add_begin_note(const std::string& reason) {
   if (!chain_->can_sign() || chain_->end().length != 0 || catalog_->count() == 0) return ok();
   TRY_ASSIGN(const Catalog::Inspection inspection, catalog_->inspect());
   for (const auto& [file, error] : inspection.damaged) {
@@ -105,7 +111,7 @@ Status Engine::add_begin_note() {
   Note note{.kind = LinkKind::kBegin,
             .sequence = next.next_snapshot,
             .time_ns = next_document_time(),
-            .reason = "the chain begins"};
+            .reason = reason};
   for (const Manifest& manifest : inspection.good) {
     note.snapshots.push_back({manifest.sequence, manifest.time_ns, manifest.id, std::nullopt});
   }
@@ -114,13 +120,24 @@ Status Engine::add_begin_note() {
   return add_note(note);
 }
 
-Result<PublicKey> Engine::begin_chain() {
+Result<PublicKey> Engine::begin_chain(bool anew) {
   MutexLock lock(commit_mu_);
+  TRY(settle_documents());
+  std::string reason = "the chain begins";
   if (chain_->is_sealed()) {
-    return fail(Errc::kBadRequest, 0, "seal: the store has a chain already", store_);
+    if (!anew) return fail(Errc::kBadRequest, 0, "seal: the store has a chain already", store_);
+    if (chain_->can_sign()) {
+      return fail(Errc::kBadRequest, 0, "seal: the chain goes on; another one would prove less",
+                  store_);
+    }
+    const ChainEnd end = chain_->end();
+    const auto key = chain_->first_key();
+    reason = fmt::format("the chain begins anew; the one before ended at {}, its key was {}; {}",
+                         end.length == 0 ? "its beginning" : end.to_text(),
+                         key ? to_text(*key) : "lost", chain_->problem());
   }
   TRY(chain_->begin());
-  TRY(add_begin_note());
+  TRY(add_begin_note(reason));
   return chain_->first_key().value_or(PublicKey{});
 }
 

@@ -155,6 +155,11 @@ Result<Bytes> make_proof(Engine& engine, const Manifest& manifest, const std::st
   Proof proof;
   TRY_ASSIGN(proof.claim, read_claim(recording, manifest.root, path, offset, size, {}));
   TRY_ASSIGN(proof.links, links_up_to(engine.chain(), manifest.link->number));
+  if (proof.links.back() != *manifest.link) {
+    return fail(Errc::kBadRequest, 0,
+                "prove: the snapshot was signed by a chain that ended; this one only names it",
+                format_time(manifest.time_ns));
+  }
   Manifest copy = manifest;
   proof.manifest = encode_manifest(copy);
   const auto& cipher = engine.config().blocks.cipher;

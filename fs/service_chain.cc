@@ -44,8 +44,9 @@ Result<Reply> run_forget(const Call& call) {
 }
 
 Result<Reply> run_seal(const Call& call) {
-  TRY_ASSIGN(const PublicKey key, call.engine().begin_chain());
-  call.engine().audit().note("seal", {{"key", to_text(key)}});
+  TRY_ASSIGN(const bool anew, call.flag("anew"));
+  TRY_ASSIGN(const PublicKey key, call.engine().begin_chain(anew));
+  call.engine().audit().note("seal", {{"key", to_text(key)}, {"anew", anew}});
   return make_reply({{"key", to_text(key)}, {"links", call.engine().chain().end().length}});
 }
 

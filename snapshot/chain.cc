@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/chain.h"
 
+#include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
 
 #include <fmt/format.h>
@@ -76,7 +77,19 @@ Result<std::unique_ptr<Chain>> Chain::open(Io& io, const std::string& store, Cip
 
 Status Chain::begin() {
   MutexLock lock(mu_);
+  const std::string path = in_store(store_, kChainFileName);
+  TRY_ASSIGN(const bool has_file, io_.exists(path));
+  if (has_file) {
+    TRY(io_.rename(path, fmt::format("{}.before-{}", path, now_ns())));
+    TRY(io_.sync_directory(store_));
+  }
+  file_.reset();
+  key_.reset();
+  pending_.reset();
   TRY(create(io_, store_, cipher_));
+  cut_.clear();
+  warning_.clear();
+  key_file_problem_.clear();
   TRY(load());
   find_key();
   return ok();
@@ -99,8 +112,11 @@ Status Chain::load() {
   }
   auto file = ChainFile::open(io_, path);
   if (file) {
+    if (first_key_ != file->first_key()) {
+      key_file_problem_ = "it does not hold the verification key of the chain: use no key from it";
+    }
     first_key_ = file->first_key();
-    file_ = *std::move(file);
+    file_.emplace(*std::move(file));
   } else if (file.error().code == Errc::kNewerFormat) {
     return fail(std::move(file).error());
   } else {
@@ -127,7 +143,13 @@ std::optional<PublicKey> Chain::first_key() {
 std::string Chain::problem() {
   MutexLock lock(mu_);
   if (!cut_.empty()) return "the chain of snapshots cannot go on, new ones stay unsigned: " + cut_;
+  if (warning_.empty() && !key_file_problem_.empty()) return "signing.pub: " + key_file_problem_;
   return warning_;
+}
+
+std::string Chain::key_file_problem() {
+  MutexLock lock(mu_);
+  return key_file_problem_;
 }
 
 // A link counts once its document is durable. Its record is the second copy: when it cannot be
@@ -253,6 +275,10 @@ Status Chain::replace_records(const PublicKey& first_key, std::span<const Link> 
     if (!file_) return fail(Errc::kCorrupt, 0, "mend the chain: " + cut_, store_);
   }
   TRY(file_->replace(links));
+  if (!key_file_problem_.empty()) {
+    TRY(io_.replace_file(in_store(store_, kPublicKeyFileName), to_text(first_key) + "\n"));
+    key_file_problem_.clear();
+  }
   warning_.clear();
   find_key();
   return ok();

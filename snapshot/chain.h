@@ -56,6 +56,8 @@ class Chain {
   [[nodiscard]] ChainEnd end();
   [[nodiscard]] std::optional<PublicKey> first_key();  // nothing: not sealed, or lost
   [[nodiscard]] std::string problem();                 // "" when all is well
+  // What is wrong with signing.pub, which people take the verification key from. "": nothing.
+  [[nodiscard]] std::string key_file_problem();
 
   // After open(): the links of durable documents that lie behind the end, in order of number. Then
   // the key is looked for, and one before it that a crash left is overwritten.
@@ -69,7 +71,8 @@ class Chain {
   void confirm();
   void give_up();
 
-  // create() in an open store.
+  // create() in an open store. Of a chain that cannot go on the file is kept, as
+  // chain.before-NANOSECONDS; its secrets, if there are any left, are not.
   [[nodiscard]] Status begin();
 
   // For verify and repair. All that is damaged is left out.
@@ -101,6 +104,7 @@ class Chain {
   std::optional<Pending> pending_ GUARDED_BY(mu_);
   std::string cut_ GUARDED_BY(mu_);      // why it cannot go on
   std::string warning_ GUARDED_BY(mu_);  // it goes on, but
+  std::string key_file_problem_ GUARDED_BY(mu_);
 };
 
 }  // namespace amberfs

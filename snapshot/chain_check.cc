@@ -45,6 +45,9 @@ class ChainChecker {
       check_manifests();
       check_notes();
       if (to_the_end) check_tail();
+      if (!evidence_.key_file_problem.empty()) {
+        add(std::string(kPublicKeyFileName), "", evidence_.key_file_problem, true);
+      }
     }
     if (head) check_head(*head);
     return std::move(report_);
@@ -114,6 +117,11 @@ class ChainChecker {
     }
     report_.end = ChainEnd::after(*link);
     report_.links.push_back(*link);
+    if (number == 1) {
+      // Older documents may have links of a chain that ended before this one began.
+      std::erase_if(copies_,
+                    [&](const auto& copy) { return copy.second.sequence < link->sequence; });
+    }
     return true;
   }
 
@@ -206,7 +214,7 @@ class ChainChecker {
     for (const Note& note : evidence_.notes.good) {
       if (is_proved(link_subject(note))) continue;
       const bool before_chain =
-          !note.link && !report_.links.empty() && note.sequence < report_.links.front().sequence;
+          !report_.links.empty() && note.sequence < report_.links.front().sequence;
       if (before_chain) continue;
       add(numbered(note.kind, note.sequence), format_time(note.time_ns),
           "it is not in the chain: nothing that it says counts");
@@ -253,7 +261,7 @@ Result<ChainEvidence> collect_evidence(Chain& chain, Catalog& catalog, Notes& no
   ChainEvidence evidence;
   evidence.sealed = chain.is_sealed();
   evidence.recorded_key = chain.first_key();
-  evidence.problem = chain.problem();
+  evidence.key_file_problem = chain.key_file_problem();
   TRY_ASSIGN(evidence.records, chain.read_records());
   TRY_ASSIGN(evidence.signing_state, chain.read_signing_state());
   TRY_ASSIGN(evidence.manifests, catalog.inspect());

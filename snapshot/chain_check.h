@@ -21,7 +21,7 @@ namespace amberfs {
 struct ChainEvidence {
   bool sealed = false;
   std::optional<PublicKey> recorded_key;  // as the store says
-  std::string problem;                    // of the chain as it goes on
+  std::string key_file_problem;           // of signing.pub
   ChainFile::Records records;
   SigningState signing_state;
   Catalog::Inspection manifests;

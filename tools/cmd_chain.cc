@@ -34,8 +34,8 @@ Result<int> run_mend(const std::string& target, const Context& context) {
   return kDone;
 }
 
-Result<int> run_seal(const std::string& target, const Context& context) {
-  TRY_ASSIGN(auto answer, ask(target, {{"command", "seal"}}));
+Result<int> run_seal(const std::string& target, bool anew, const Context& context) {
+  TRY_ASSIGN(auto answer, ask(target, {{"command", "seal"}, {"anew", anew}}));
   if (context.json) {
     TRY(print(answer.json.dump() + "\n"));
     return kDone;
@@ -99,10 +99,19 @@ void add_seal(CLI::App& app, Context& context) {
   auto mend = std::make_shared<bool>(false);
   command->add_flag("--mend", *mend,
                     "instead: write STORE/chain anew, with what the snapshots have of it");
-  command->footer("A store made by this version has its chain from the first snapshot on.");
+  auto anew = std::make_shared<bool>(false);
+  command
+      ->add_flag("--anew", *anew,
+                 "begin another chain, with another key, where the one that is there cannot go on")
+      ->excludes("--mend");
+  command->footer(
+      "A store made by this version has its chain from the first snapshot on. --anew is for one "
+      "whose\n"
+      "signing.key is lost: what the old key proved, the new one does not; keep both, and "
+      "STORE/chain.before-…");
   add_json_flag(*command, context);
-  set_run(*command, context, [target, mend, &context] {
-    return *mend ? run_mend(*target, context) : run_seal(*target, context);
+  set_run(*command, context, [target, mend, anew, &context] {
+    return *mend ? run_mend(*target, context) : run_seal(*target, *anew, context);
   });
 }
 

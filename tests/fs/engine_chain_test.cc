@@ -209,6 +209,77 @@ TEST_F(EngineChain, AStoreWithoutItsKeyGoesOnUnsigned) {
   EXPECT_EQ(engine_->catalog().count(), 2U);
 }
 
+TEST_F(EngineChain, BeginsAnewWhereTheKeyIsLost) {
+  std::vector<Manifest> old;
+  for (int i = 0; i < 3; ++i) {
+    change();
+    old.push_back(snapshot());
+  }
+  ASSERT_TRUE(engine_->forget({old[1]}, ""));
+  const PublicKey old_key = *engine_->chain().first_key();
+  EXPECT_FALSE(engine_->begin_chain(true)) << "it goes on";
+  engine_.reset();
+  std::ofstream(store() + "/signing.key", std::ios::trunc) << std::string(8192, 'x');
+  open();
+  change();
+  const Manifest unsigned_one = snapshot();
+  EXPECT_FALSE(unsigned_one.link);
+  EXPECT_FALSE(engine_->begin_chain()) << "it has one";
+  const auto key = engine_->begin_chain(true);
+  ASSERT_TRUE(key) << key.error().to_string();
+  EXPECT_NE(*key, old_key);
+  EXPECT_EQ(engine_->chain().problem(), "");
+  EXPECT_THAT(findings(), IsEmpty());
+  EXPECT_EQ(verify().report.unsealed, 3U);
+  change();
+  EXPECT_TRUE(snapshot().link);
+  open();
+  change();
+  const Manifest newest = snapshot();
+  ASSERT_TRUE(newest.link);
+  EXPECT_EQ(newest.link->number, 3U);
+  EXPECT_THAT(findings(), IsEmpty());
+  EXPECT_FALSE(verify_chain(*engine_, old_key)->report.findings.empty());
+  ASSERT_TRUE(engine_->forget({old[0], newest}, ""));
+  EXPECT_THAT(findings(), IsEmpty());
+  // What the old chain signed is held by the new one as well.
+  engine_.reset();
+  for (const auto& entry : std::filesystem::directory_iterator(store() + "/snapshots")) {
+    if (entry.path().filename().string().starts_with("000000000003")) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+  open();
+  EXPECT_THAT(findings(), HasSubstr("it was there when the chain began and is missing"));
+}
+
+TEST_F(EngineChain, BeginsAnewWhereTheChainIsLost) {
+  change();
+  snapshot();
+  engine_.reset();
+  std::ofstream(store() + "/chain", std::ios::trunc) << "nothing";
+  std::filesystem::remove(store() + "/signing.key");
+  open();
+  ASSERT_TRUE(engine_->begin_chain(true));
+  change();
+  EXPECT_TRUE(snapshot().link);
+  EXPECT_THAT(findings(), IsEmpty());
+}
+
+TEST_F(EngineChain, SaysThatThePublicKeyFileIsNotTheChains) {
+  change();
+  snapshot();
+  engine_.reset();
+  Bytes text = io_->read_file(store() + "/signing.pub", 4096).value();
+  text[20] = text[20] == '0' ? '1' : '0';
+  std::ofstream(store() + "/signing.pub", std::ios::trunc) << text;
+  open();
+  EXPECT_THAT(findings(), HasSubstr("signing.pub"));
+  EXPECT_THAT(engine_->chain().problem(), HasSubstr("signing.pub"));
+  ASSERT_TRUE(mend_chain(*engine_));
+  EXPECT_THAT(findings(), IsEmpty());
+}
+
 TEST_F(EngineChain, BeginsInAStoreMadeWithoutOne) {
   remove_chain();
   change();
