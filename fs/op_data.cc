@@ -72,12 +72,13 @@ Result<std::size_t> FileSystem::write_piece(const Origin& who, Ino ino, std::uin
   const std::uint64_t size_before = record.size_bytes;
   ByteView plain = data.plain;
   ByteView packed = data.packed;
+  Bytes shorter;
   std::optional<Kept> kept;
   if (offset < record.size_bytes && tampering_ != nullptr) {
     TRY_ASSIGN(kept, tampering_->before_write(mutation, ino, record, offset, plain));
     if (kept && !kept->complete) {
       plain = plain.substr(0, kept->stop - offset);
-      packed = {};
+      packed = pack_data(plain, packing_, shorter);
     }
   }
   ExtentEdit(mutation.view(), ino, batch).put_data(offset, plain, packed);

@@ -13,10 +13,9 @@ namespace {
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 constexpr std::int64_t kMergeNs = 60 * kSecondNs;
 constexpr std::int64_t kHourNs = 3600 * kSecondNs;
-constexpr std::uint32_t kEventsPerHour = 64;   // of one file
-constexpr std::size_t kRangesMax = 4096;       // of one event
-constexpr std::size_t kPiecesMax = 32 * 1024;  // in one batch
-constexpr std::size_t kRememberedMax = 4096;   // files
+constexpr std::uint32_t kEventsPerHour = 64;  // of one file
+constexpr std::size_t kRangesMax = 4096;      // of one event
+constexpr std::size_t kRememberedMax = 4096;  // files
 constexpr std::size_t kNoticesMax = 10'000;
 constexpr std::size_t kPathMax = 4096;
 
@@ -196,15 +195,15 @@ Result<std::optional<Kept>> Tampering::share(Mutation& mutation, const Removal& 
   kept.stop = removal.range.end;
   std::vector<FileExtent> pieces;
   for (const ByteRange& range : kept.ranges) {
-    if (pieces.size() == kPiecesMax) break;
+    if (pieces.size() == options_.pieces_max) break;
     TRY(mutation.view().extents(removal.ino, range.begin, range.end, [&](const FileExtent& extent) {
       const std::uint64_t from = std::max(extent.begin, range.begin);
       const std::uint64_t to = std::min(extent.end, range.end);
       if (from < to) pieces.push_back({from, to, slice(extent, from, to)});
-      return pieces.size() < kPiecesMax;
+      return pieces.size() < options_.pieces_max;
     }));
   }
-  kept.complete = pieces.size() < kPiecesMax;
+  kept.complete = pieces.size() < options_.pieces_max;
   if (!kept.complete) kept.stop = pieces.back().end;
   if (pieces.empty() && kept.is_new) return std::nullopt;  // a hole: no bytes
   if (kept.is_new) kept.number = live_.allocate_ino();

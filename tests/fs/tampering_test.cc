@@ -282,6 +282,29 @@ TEST_F(TamperingTest, CuttingOffWhatWasCopiedIsNoTampering) {
   EXPECT_EQ(events().size(), 1U) << "a copy that differs";
 }
 
+TEST_F(TamperingTest, WhatLiesAboveMoreExtentsThanABatchKeepsIsWrittenInSeveral) {
+  store.watch({.pieces_max = 3});
+  const Ino f = file("app.log");
+  Bytes before;
+  for (int i = 0; i < 10; ++i) {  // each write an extent
+    write(f, before.size(), Bytes(100, static_cast<char>('a' + i)));
+    before += Bytes(100, static_cast<char>('a' + i));
+  }
+  const Bytes after(1200, 'X');
+  write(f, 0, after);
+  EXPECT_EQ(read(f), after);
+  const auto same = [&] {
+    ASSERT_EQ(events().size(), 1U);
+    EXPECT_EQ(events()[0].evidence.count, 4U);
+    EXPECT_EQ(events()[0].evidence.kept_bytes, 1000U);
+    EXPECT_EQ(kept(events()[0]), before);
+  };
+  same();
+  store.reopen();
+  EXPECT_EQ(read(f), after);
+  same();
+}
+
 TEST_F(TamperingTest, DroppedEvidenceIsGone) {
   const Ino f = log("app.log", "secret");
   resize(f, 0);
