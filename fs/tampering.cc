@@ -246,12 +246,11 @@ Result<std::optional<Kept>> Tampering::before_removal(Mutation& mutation, Remova
   return share(mutation, {kind, ino, record, range, path_of(mutation.view(), ino), {}});
 }
 
-Result<bool> Tampering::is_rotation(const View& view, const Loss& loss, const InodeRecord& record) {
+Result<bool> Tampering::is_rotation(const View& view, const Loss& loss) {
   if (loss.kind == RemovalKind::kReplaced) {
     if (loss.moved.empty()) return false;
     return is_shift(view, loss.directory, loss.moved, loss.name);
   }
-  (void)record;
   const auto generation = parse_generation(loss.name);
   if (!generation) return false;
   if (!pace_.may_look(loss.directory, generation->stem, now_ns())) return false;
@@ -264,7 +263,7 @@ Result<std::optional<Kept>> Tampering::before_loss(Mutation& mutation, const Los
   const View& view = mutation.view();
   if (!looks_at(mutation.origin()) || !holds_data(record)) return std::nullopt;
   if (loss.goes_on || !watches(view, ino)) return std::nullopt;
-  TRY_ASSIGN(const bool rotation, is_rotation(view, loss, record));
+  TRY_ASSIGN(const bool rotation, is_rotation(view, loss));
   if (rotation) return std::nullopt;
   Kept kept;
   kept.number = ino;

@@ -128,8 +128,7 @@ class Tampering {
   [[nodiscard]] Evidence describe(const Mutation& mutation, const Removal& removal) EXCLUDES(mu_);
   [[nodiscard]] Kept begin_or_join(Evidence evidence, ByteRange range) EXCLUDES(mu_);
   [[nodiscard]] Result<std::optional<Kept>> share(Mutation& mutation, const Removal& removal);
-  [[nodiscard]] Result<bool> is_rotation(const View& view, const Loss& loss,
-                                         const InodeRecord& record);
+  [[nodiscard]] Result<bool> is_rotation(const View& view, const Loss& loss);
   void forget_old_events(std::int64_t now_ns) REQUIRES(mu_);
 
   LiveMap& live_;
