@@ -5,6 +5,7 @@
 #include "snapshot/catalog.h"
 #include "snapshot/manifest.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/support/sample_manifest.h"
 
 #include <nlohmann/json.hpp>
 
@@ -58,15 +59,7 @@ void run(bool fix_hashes, ByteView input) {
 }  // namespace
 
 void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
-  Manifest manifest;
-  manifest.sequence = 7;
-  manifest.time_ns = 1'790'000'000'123'456'789;
-  manifest.root = BlockId{sha256("root")};
-  manifest.name = "before-upgrade";
-  manifest.reason = "apt \"full-upgrade\"\n";
-  manifest.kind = "manual";
-  manifest.previous_id = std::string(64, 'a');
-  manifest.totals = {10, 20};
+  Manifest manifest = testing::sample_manifest();
   const std::string text = encode_manifest(manifest);
   add('\0' + text);
   add('\1' + text);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/manifest.h"
 
+#include "tests/support/sample_manifest.h"
 #include "tests/support/seed.h"
 
 #include <gmock/gmock.h>
@@ -12,24 +13,10 @@ namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 
-Manifest example() {
-  Manifest manifest;
-  manifest.sequence = 7;
-  manifest.time_ns = 1'790'000'000'123'456'789;
-  manifest.root = BlockId{sha256("root")};
-  manifest.name = "before-upgrade";
-  manifest.reason = "apt \"full-upgrade\"\n";
-  manifest.kind = "manual";
-  manifest.previous_id = std::string(64, 'a');
-  manifest.totals = {10, 20};
-  manifest.changed_bytes = 30;
-  manifest.stored_bytes = 40;
-  manifest.journal_seq = 50;
-  return manifest;
-}
+using testing::sample_manifest;
 
 TEST(Manifest, RoundTrips) {
-  Manifest manifest = example();
+  Manifest manifest = sample_manifest();
   const std::string text = encode_manifest(manifest);
   const auto read = decode_manifest(text);
   ASSERT_TRUE(read) << read.error().to_string();
@@ -45,8 +32,8 @@ TEST(Manifest, RoundTrips) {
 }
 
 TEST(Manifest, IdDependsOnEveryField) {
-  Manifest a = example();
-  Manifest b = example();
+  Manifest a = sample_manifest();
+  Manifest b = sample_manifest();
   b.totals.logical_bytes = 21;
   EXPECT_NE(encode_manifest(a), encode_manifest(b));
   EXPECT_EQ(a.id.size(), 64U);
@@ -54,7 +41,7 @@ TEST(Manifest, IdDependsOnEveryField) {
 }
 
 TEST(Manifest, EveryBitFlipIsNoticedOrHarmless) {
-  Manifest manifest = example();
+  Manifest manifest = sample_manifest();
   const std::string good = encode_manifest(manifest);
   int refused = 0;
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
@@ -99,7 +86,7 @@ TEST(Manifest, DeepNestingIsRefusedAndDoesNotExhaustTheStack) {
 }
 
 TEST(Manifest, MembersThatAreMissingOrOfAnotherTypeAreNamed) {
-  Manifest manifest = example();
+  Manifest manifest = sample_manifest();
   const std::string good = encode_manifest(manifest);
   // A whole manifest but for one member: checksum and id are made to fit.
   const auto error_without = [&](const std::string& member, const char* value) {
