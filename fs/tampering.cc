@@ -74,7 +74,7 @@ Tampering::Tampering(LiveMap& live, const DataReader& data, AuditOptions options
     : live_(live), data_(data), options_(std::move(options)) {}
 
 void Tampering::set_writers(Writers writers) {
-  MutexLock lock(mu_);
+  MutexLock lock(writers_mu_);
   writers_ = std::move(writers);
 }
 
@@ -140,7 +140,7 @@ Evidence Tampering::describe(const Mutation& mutation, const Removal& removal) {
   // Late pages of the kernel belong to whoever has the file open and can overwrite.
   std::vector<Writer> writers;
   {
-    MutexLock lock(mu_);
+    MutexLock lock(writers_mu_);
     if (writers_) writers = writers_(removal.ino);
   }
   const bool all_append = std::ranges::all_of(writers, &Writer::appends);

@@ -62,7 +62,7 @@ class Tampering {
   Tampering(LiveMap& live, const DataReader& data, AuditOptions options);
   // Who has a file open for writing, oldest first. Once, at first.
   using Writers = std::function<std::vector<Writer>(Ino)>;
-  void set_writers(Writers writers) EXCLUDES(mu_);
+  void set_writers(Writers writers) EXCLUDES(writers_mu_);
 
   // ---- for operations. nullopt: nothing to keep.
   [[nodiscard]] Result<std::optional<Kept>> before_write(Mutation& mutation, Ino ino,
@@ -125,7 +125,8 @@ class Tampering {
   [[nodiscard]] bool is_watched(ByteView path) const;
   [[nodiscard]] Bytes path_of(const View& view, Ino ino) const;
   [[nodiscard]] bool watches(const View& view, Ino ino) EXCLUDES(mu_);
-  [[nodiscard]] Evidence describe(const Mutation& mutation, const Removal& removal) EXCLUDES(mu_);
+  [[nodiscard]] Evidence describe(const Mutation& mutation, const Removal& removal)
+      EXCLUDES(writers_mu_);
   [[nodiscard]] Kept begin_or_join(Evidence evidence, ByteRange range) EXCLUDES(mu_);
   [[nodiscard]] Result<std::optional<Kept>> share(Mutation& mutation, const Removal& removal);
   [[nodiscard]] Result<bool> is_rotation(const View& view, const Loss& loss);
@@ -136,8 +137,9 @@ class Tampering {
   const AuditOptions options_;
   RemovalPace pace_;
   TailPages tails_;
+  Mutex writers_mu_;  // held while it is called: once it is taken away nobody is in it
+  Writers writers_ GUARDED_BY(writers_mu_);
   Mutex mu_;
-  Writers writers_ GUARDED_BY(mu_);
   std::unordered_map<Ino, Event> events_ GUARDED_BY(mu_);  // by file
   std::unordered_map<Ino, bool> watched_ GUARDED_BY(mu_);  // files that were looked at
   std::deque<Notice> notices_ GUARDED_BY(mu_);

@@ -332,5 +332,18 @@ TEST_F(TamperingTest, LatePagesBelongToWhoHasTheFileOpen) {
   EXPECT_FALSE(events()[0].evidence.one_of);
 }
 
+TEST_F(TamperingTest, WhoAsksForWritersHoldsNoLockThatOthersNeed) {
+  const Ino f = log("app.log", "0123456789");
+  bool asked = false;
+  store.tampering().set_writers([&](Ino) {
+    asked = true;
+    EXPECT_FALSE(store.tampering().is_open(1));  // stands still if it is not so
+    return std::vector<Writer>{};
+  });
+  who = {.request_id = 9};
+  write(f, 0, "X");
+  EXPECT_TRUE(asked);
+}
+
 }  // namespace
 }  // namespace amberfs
