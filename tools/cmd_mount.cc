@@ -227,6 +227,7 @@ Result<int> run(Options options) {
   TRY(check_not_mounted(options));
   // The store first: what is wrong with it matters more than where it would be mounted.
   TRY_ASSIGN(const Config config, read_config(*make_posix_io(), options.store));
+  TRY(check_tells_nothing(mount_options, config.encrypted));
   if (!config.access_group.empty()) TRY(find_group(config.access_group));
   TRY(check_mount_point(options.store, options.directory));
   TRY(mount_and_serve(options, mount_options));

@@ -63,5 +63,7 @@ class FuseMount {
 
 // Splits "ro,show_snapshots,max_read=…" into options; kBadRequest names what is not known.
 [[nodiscard]] Status parse_mount_options(const std::string& text, MountOptions& options);
+// kBadRequest for what would write down in clear what an encrypted store hides.
+[[nodiscard]] Status check_tells_nothing(const MountOptions& options, bool encrypted);
 
 }  // namespace amberfs

@@ -79,4 +79,12 @@ Status parse_mount_options(const std::string& text, MountOptions& options) {
   return ok();
 }
 
+Status check_tells_nothing(const MountOptions& options, bool encrypted) {
+  if (!options.debug || !encrypted) return ok();
+  return fail(Errc::kBadRequest, 0,
+              "mount options: debug writes the names of files down in clear, and this store is "
+              "encrypted",
+              "debug");
+}
+
 }  // namespace amberfs

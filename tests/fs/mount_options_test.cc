@@ -52,6 +52,16 @@ TEST(MountOptions, SaysWhoMayLookAtSnapshots) {
   }
 }
 
+TEST(MountOptions, OfAnEncryptedStoreTellNothing) {
+  MountOptions options;
+  EXPECT_TRUE(check_tells_nothing(options, true));
+  ASSERT_TRUE(parse_mount_options("noatime,debug", options));
+  EXPECT_TRUE(check_tells_nothing(options, false));
+  const Status checked = check_tells_nothing(options, true);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, Errc::kBadRequest);
+}
+
 TEST(MountPoint, RefusesWhatWouldHideOrHoldTheStore) {
   const testing::TempDir directory;
   const std::string store = directory / "store";

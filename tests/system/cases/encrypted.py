@@ -53,6 +53,7 @@ for command in (["list", store], ["mount", store, mnt], ["verify", store]):
     amber.refused(*command, "--key-file", other, says=["not the key of this store"])
     amber.refused(*command, "--passphrase-file", other, says=["not the key of this store"])
 amber.check(not os.path.ismount(mnt), "refused, but mounted")
+amber.refused("mount", store, mnt, "-o", "debug", "--key-file", key, code=2, says=["names of files", "encrypted"])
 
 # What must not be found afterwards.
 CONTENT, NAME, DIRECTORY, SNAPSHOT, REASON, XATTR, TARGET = (word() for _ in range(7))
