@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands: audit, audit_show: what was done to the store and its logs, and the bytes that were
-// taken away.
+// taken away; key_changed: tells that the keys of the store were changed, which `amberfs key` does
+// without the server.
 #include "blockstore/base/clock.h"
+#include "blockstore/key_slots.h"
 #include "fs/audit.h"
 #include "fs/service_call.h"
 
@@ -72,7 +74,34 @@ Result<Reply> run_audit_show(const Call& call) {
   return make_reply(reply, std::move(bytes));
 }
 
-constexpr std::array kCommands{Command{"audit", run_audit}, Command{"audit_show", run_audit_show}};
+// One of the few words that a member may be; for the log, which keeps it for ever.
+Result<std::string> one_of(const Call& call, const char* key,
+                           std::initializer_list<std::string_view> words) {
+  TRY_ASSIGN(std::string text, call.text(key));
+  if (std::ranges::find(words, text) != words.end()) return text;
+  return fail(Errc::kBadRequest, 0, std::string("read request: no such ") + key, text);
+}
+
+Result<Reply> run_key_changed(const Call& call) {
+  TRY_ASSIGN(const auto how, one_of(call, "how", {"added", "removed", "replaced"}));
+  TRY_ASSIGN(const auto kind, one_of(call, "kind", {"passphrase", "keyfile"}));
+  TRY_ASSIGN(const std::uint64_t key, call.number("key"));
+  TRY_ASSIGN(const std::string label, call.text("label"));
+  if (!call.engine().config().encrypted) {
+    return fail(Errc::kBadRequest, 0, "record a change of keys: the store is not encrypted");
+  }
+  if (key == 0 || key > KeySlots::kSlotsMax || label.size() > KeySlots::kLabelSizeMax) {
+    return fail(Errc::kBadRequest, 0, "record a change of keys: there can be no such key");
+  }
+  call.engine().audit().note("key_" + how, {{"key", key}, {"kind", kind}, {"label", label}});
+  if (const std::string problem = call.engine().audit().problem(); !problem.empty()) {
+    return fail(Errc::kIo, 0, "record a change of keys: " + problem);
+  }
+  return make_reply(Json::object());
+}
+
+constexpr std::array kCommands{Command{"audit", run_audit}, Command{"audit_show", run_audit_show},
+                               Command{"key_changed", run_key_changed}};
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // amberfs key: the ways to the data key of an encrypted store, mounted or not: only the two files
-// of key slots are read and written, no data.
+// of key slots are read and written, no data; then the audit log is told of it.
+#include "fs/service.h"
 #include "snapshot/manifest.h"
 #include "tools/command.h"
 #include "tools/output.h"
@@ -8,6 +9,8 @@
 #include "tools/store_key.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace amberfs::tools {
 namespace {
@@ -56,9 +59,41 @@ Result<int> run_list(const Options& options, const Context& context) {
   return kDone;
 }
 
+// What was done, for the person and for the audit log.
+struct Done {
+  std::string text;
+  std::string how;  // added, removed, replaced
+  KeySlot slot;     // as it is now, or was
+};
+
+KeySlot slot_of(const KeySlots& keys, std::uint32_t id) {
+  const auto found = std::ranges::find(keys.slots(), id, &KeySlot::id);
+  return found != keys.slots().end() ? *found : KeySlot{};
+}
+
+// In the audit log: by the server, or by this process with the key that it has.
+Status record(Io& io, const std::string& store, const StoreKey& key, const Done& done) {
+  const Json request{{"command", "key_changed"},
+                     {"how", done.how},
+                     {"key", done.slot.id},
+                     {"kind", name_of(done.slot.kind)},
+                     {"label", done.slot.label}};
+  TRY_ASSIGN(const auto mounted, find_mounted(store));
+  if (mounted) {
+    TRY(ask(store, request));
+    return ok();
+  }
+  TRY_ASSIGN(const auto engine, Engine::open(io, store, key.cipher));
+  const auto recorded = Service(*engine).call(request.dump(), {});
+  TRY(engine->close());
+  TRY(recorded);
+  return ok();
+}
+
 // What add, remove and rotate do: opens the data key with a key that is there, lets `change` have
-// it, writes the slots.
-using Change = std::function<Result<std::string>(KeySlots&, const StoreKey&)>;
+// it, writes the slots. Keys can be changed also when the store is too damaged to be opened: then
+// nothing is recorded, and the command says so.
+using Change = std::function<Result<Done>(KeySlots&, const StoreKey&)>;
 Result<int> change_keys(const Options& options, const Context& context, const Change& change) {
   const auto io = make_posix_io();
   TRY_ASSIGN(const std::string store, store_of(options.target));
@@ -66,32 +101,38 @@ Result<int> change_keys(const Options& options, const Context& context, const Ch
   TRY_ASSIGN(const FileLock lock, lock_key_slots(store));
   TRY_ASSIGN(const StoreKey key, unlock_store(*io, store));
   TRY_ASSIGN(KeySlots keys, read_key_slots(*io, store));
-  TRY_ASSIGN(const std::string done, change(keys, key));
+  TRY_ASSIGN(const Done done, change(keys, key));
   TRY(write_key_slots(*io, store, keys));
+  if (const Status recorded = record(*io, store, key, done); !recorded) {
+    fmt::print(stderr, "amberfs: the keys are changed, but the audit log does not say so: {}\n",
+               recorded.error().to_string());
+  }
   if (context.json) {
     TRY(print(Json{{"store", store}, {"keys", keys.slots().size()}}.dump() + "\n"));
     return kDone;
   }
-  TRY(print(fmt::format("{}. Renew your copy of {}/keys.json.\n", done, store)));
+  TRY(print(fmt::format("{}. Renew your copy of {}/keys.json.\n", done.text, store)));
   return kDone;
 }
 
-Result<std::string> add_slot(const Options& options, KeySlots& keys, const StoreKey& key) {
+Result<Done> add_slot(const Options& options, KeySlots& keys, const StoreKey& key) {
   TRY_ASSIGN(const StoreSecret secret, new_secret(options));
   TRY_ASSIGN(const std::uint32_t id, keys.add(key.data_key, secret, options.label));
-  return fmt::format("Added key {}", id);
+  return Done{fmt::format("Added key {}", id), "added", slot_of(keys, id)};
 }
 
-Result<std::string> remove_slot(const Options& options, KeySlots& keys) {
+Result<Done> remove_slot(const Options& options, KeySlots& keys) {
+  KeySlot slot = slot_of(keys, options.slot);
   TRY(keys.remove(options.slot));
-  return fmt::format("Removed key {}; {} left", options.slot, keys.slots().size());
+  return Done{fmt::format("Removed key {}; {} left", options.slot, keys.slots().size()), "removed",
+              std::move(slot)};
 }
 
-Result<std::string> rotate_slot(const Options& options, KeySlots& keys, const StoreKey& key) {
+Result<Done> rotate_slot(const Options& options, KeySlots& keys, const StoreKey& key) {
   TRY_ASSIGN(const StoreSecret secret, new_secret(options));
   const std::uint32_t id = options.slot != 0 ? options.slot : key.slot;
   TRY(keys.replace(id, key.data_key, secret));
-  return fmt::format("Replaced key {}", id);
+  return Done{fmt::format("Replaced key {}", id), "replaced", slot_of(keys, id)};
 }
 
 CLI::App* add_action(CLI::App& group, Context& context, const std::shared_ptr<Options>& options,

@@ -148,6 +148,17 @@ amber.run("list", mnt)
 use(2)
 amber.run("umount", mnt)
 
+
+def key_events(target):
+    events = json.loads(amber.run("audit", target, "--json").stdout)["events"]
+    return [(e["event"], e["key"], e["kind"], e["label"]) for e in events if e["event"].startswith("key_")
+            and (e["uid"], e["command"], e["pid"] > 0) == (os.getuid(), "amberfs", True)]
+
+
+CHANGES = [("key_added", 2, "passphrase", "for the safe"), ("key_replaced", 1, "keyfile", "init"),
+           ("key_added", 3, "keyfile", "")]
+amber.equal(key_events(mnt), CHANGES, "what the audit log says of the keys")
+
 # Each of the three opens it.
 for way in (["--key-file", key], ["--key-file", other], ["--passphrase-file", passphrase]):
     amber.run("mount", store, mnt, *way)
@@ -185,6 +196,11 @@ amber.run("key", "remove", store, "--key-file", other, "--slot", "2")
 amber.refused("list", store, "--passphrase-file", passphrase, says=["only key files"])
 amber.refused("key", "remove", store, "--key-file", other, "--slot", "1", code=2, says=["last"])
 
+os.environ["AMBERFS_KEY_FILE"] = other
+CHANGES += [("key_removed", 3, "keyfile", ""), ("key_removed", 2, "passphrase", "for the safe")]
+amber.equal(key_events(store), CHANGES, "what the audit log says in the end")
+amber.run("verify", store)
+del os.environ["AMBERFS_KEY_FILE"]
 # One damaged file of keys is mended from the other; a key for a store that is not encrypted.
 with open(os.path.join(store, "keys.json"), "r+b") as keys:
     keys.seek(120)
