@@ -2,6 +2,7 @@
 // The sealed chain through Engine: snapshots, forgetting and stores made before there was one, with
 // every disk call failing in turn. (Power cuts: tests/crash.)
 #include "fs/verify_chain.h"
+#include "tests/support/both_forms.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/temp_dir.h"
 
@@ -29,17 +30,17 @@ class EngineChain : public ::testing::Test {
     engine_.reset();
     dir_ = std::make_unique<testing::TempDir>();
     fault_ = std::make_unique<FaultIo>(*io_);
-    std::string config = default_config_text(std::string(32, '0'));
+    std::string config = testing::test_config_text(std::string(32, '0'));
     const std::string segment = "segment = \"64MiB\"";
     config.replace(config.find(segment), segment.size(), "segment = \"32MiB\"");
-    const Status made = Engine::create(*io_, store(), config);
+    const Status made = testing::create_store(*io_, store(), config);
     ASSERT_TRUE(made) << made.error().to_string();
     open();
   }
   [[nodiscard]] std::string store() const { return *dir_ / "store"; }
   void open() {
     engine_.reset();
-    auto opened = Engine::open(*fault_, store());
+    auto opened = testing::open_engine(*fault_, store());
     ASSERT_TRUE(opened) << opened.error().to_string();
     engine_ = *std::move(opened);
   }

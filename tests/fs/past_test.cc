@@ -4,6 +4,7 @@
 #include "fs/fuse/node_id.h"
 #include "tests/support/memory_blocks.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_cipher.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,7 +27,7 @@ constexpr std::int64_t kBegin = 1'700'000'000 * kSecond;
 class PastTest : public ::testing::Test {
  protected:
   PastTest() {
-    auto opened = Catalog::open(*io_, directory_.path());
+    auto opened = Catalog::open(*io_, directory_.path(), testing::test_cipher());
     EXPECT_TRUE(opened);
     catalog_ = *std::move(opened);
     past_ = std::make_unique<Past>(*catalog_, [this](const Manifest& manifest) {

@@ -4,6 +4,7 @@
 #include "snapshot/catalog.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_cipher.h"
 
 #include <gtest/gtest.h>
 
@@ -25,7 +26,7 @@ Manifest numbered(std::uint64_t sequence) {
 class CatalogFault : public ::testing::Test {
  protected:
   std::unique_ptr<Catalog> open(Io& io) {
-    auto opened = Catalog::open(io, dir_->path());
+    auto opened = Catalog::open(io, dir_->path(), testing::test_cipher());
     EXPECT_TRUE(opened) << opened.error().to_string();
     return opened ? *std::move(opened) : nullptr;
   }

@@ -2,6 +2,7 @@
 #include "snapshot/catalog.h"
 
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_cipher.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ class CatalogTest : public ::testing::Test {
  protected:
   void SetUp() override { reopen(); }
   void reopen() {
-    auto opened = Catalog::open(*io_, dir_.path());
+    auto opened = Catalog::open(*io_, dir_.path(), testing::test_cipher());
     ASSERT_TRUE(opened) << opened.error().to_string();
     catalog_ = *std::move(opened);
   }

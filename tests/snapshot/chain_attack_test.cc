@@ -24,7 +24,7 @@ class ChainAttack : public ::testing::Test {
   std::string chain_path() { return rig_.store() + "/chain"; }
   // The signing key of the moment, as who has taken the machine over reads it.
   SigningSlots::Slot stolen_key() {
-    SigningSlots slots(*io_, rig_.store() + "/signing.key", nullptr);
+    SigningSlots slots = rig_.slots();
     auto both = slots.read();
     EXPECT_TRUE(both && *both);
     for (auto& slot : **both) {
@@ -43,7 +43,7 @@ class ChainAttack : public ::testing::Test {
 };
 
 TEST_F(ChainAttack, OnlyThePresentKeyIsThere) {
-  SigningSlots slots(*io_, rig_.store() + "/signing.key", nullptr);
+  SigningSlots slots = rig_.slots();
   const auto both = slots.read();
   ASSERT_TRUE(both && *both);
   EXPECT_NE((**both)[0].has_value(), (**both)[1].has_value()) << "one slot holds a key, one noise";
@@ -256,7 +256,7 @@ TEST_F(ChainAttack, TombstoneOfTheAttackersOwn) {
   std::filesystem::remove(rig_.note_path(6));
   ASSERT_FALSE(encode_note(forged).empty());
   ChainRig::write(rig_.store() + "/notes/000000000006-" + forged.id.substr(0, 16) + ".json",
-                  encode_note(forged));
+                  rig_.to_disk(encode_note(forged)));
   std::filesystem::remove(rig_.manifest_path(3));
   const std::string findings = rig_.findings();
   EXPECT_THAT(findings, HasSubstr("tombstone #6: it is not in the chain"));

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChainRig: the documents and the chain of a store without the rest of it, as Engine leads them,
-// for tests of what an attacker can do to them.
+// for tests of what an attacker can do to them. In an encrypted store the attacker has its key,
+// too: who has not can do less.
 #pragma once
 
 #include "snapshot/chain_check.h"
+#include "snapshot/document_seal.h"
+#include "snapshot/signing_slots.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_cipher.h"
 
 #include <gtest/gtest.h>
 
@@ -18,7 +22,7 @@ class ChainRig {
  public:
   ChainRig() {
     std::filesystem::create_directories(store() + "/snapshots");
-    EXPECT_TRUE(Chain::create(*io_, store()));
+    EXPECT_TRUE(Chain::create(*io_, store(), cipher_));
     open();
     key_ = chain_->first_key().value_or(PublicKey{});
   }
@@ -28,9 +32,9 @@ class ChainRig {
   [[nodiscard]] Catalog& catalog() { return *catalog_; }
 
   void open() {
-    auto catalog = Catalog::open(*io_, store() + "/snapshots");
-    auto notes = Notes::open(*io_, store() + "/notes");
-    auto chain = Chain::open(*io_, store());
+    auto catalog = Catalog::open(*io_, store() + "/snapshots", cipher_);
+    auto notes = Notes::open(*io_, store() + "/notes", cipher_);
+    auto chain = Chain::open(*io_, store(), cipher_);
     ASSERT_TRUE(catalog && notes && chain);
     catalog_ = *std::move(catalog);
     notes_ = *std::move(notes);
@@ -94,6 +98,15 @@ class ChainRig {
     return text;
   }
 
+  // The secret that signs the next link, as who has taken the machine over reads it.
+  [[nodiscard]] SigningSlots slots() {
+    return SigningSlots(*io_, store() + "/signing.key", cipher_);
+  }
+  // As a note stands on disk.
+  [[nodiscard]] std::string to_disk(std::string note) const {
+    constexpr ByteView kMagic = "AMBNOTE1";
+    return cipher_ ? Bytes(kMagic) + cipher_->manifests().seal(kMagic, note) : note;
+  }
   [[nodiscard]] std::string manifest_path(std::uint64_t sequence) const {
     return path_in("snapshots", sequence);
   }
@@ -110,7 +123,8 @@ class ChainRig {
   }
   // Puts a manifest there as an attacker would: a good file, whatever it says.
   void plant(Manifest manifest) const {
-    const std::string text = encode_manifest(manifest);
+    std::string text = encode_manifest(manifest);
+    if (cipher_) text = seal_document(cipher_->manifests(), text).value();
     std::string time = format_time(manifest.time_ns);
     std::erase_if(time, [](char c) { return c == '-' || c == ':'; });
     char sequence[16];
@@ -132,6 +146,7 @@ class ChainRig {
   }
 
   TempDir dir_;
+  const std::shared_ptr<const StoreCipher> cipher_ = test_cipher();
   std::unique_ptr<Io> io_ = make_posix_io();
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<Notes> notes_;

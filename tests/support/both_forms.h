@@ -4,30 +4,10 @@
 // (amberfs_test_encrypted in tests/CMakeLists.txt).
 #pragma once
 
-#include "blockstore/store_cipher.h"
 #include "fs/engine.h"
-
-#include <cstdlib>
+#include "tests/support/test_cipher.h"
 
 namespace amberfs::testing {
-
-[[nodiscard]] inline bool encrypting() {
-  const char* wanted = std::getenv("AMBERFS_TEST_ENCRYPT");
-  return wanted != nullptr && *wanted == '1';
-}
-
-[[nodiscard]] inline SecretBytes fixed_key(char byte = 'T') {
-  return SecretBytes::copy_of(Bytes(kKeySize, byte)).value();
-}
-
-[[nodiscard]] inline std::shared_ptr<const StoreCipher> fixed_cipher(char byte = 'T') {
-  return StoreCipher::make(fixed_key(byte)).value();
-}
-
-// Null when tests are not encrypting.
-[[nodiscard]] inline std::shared_ptr<const StoreCipher> test_cipher() {
-  return encrypting() ? fixed_cipher() : nullptr;
-}
 
 [[nodiscard]] inline std::string test_config_text(const std::string& store_id) {
   return default_config_text(store_id, encrypting());
