@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Someone with full write access to the store, at a later time, with the signing key of the moment:
 whatever is done to the past, `verify --key` finds and names it; and what was noted down elsewhere
-finds a store that was rolled back as a whole."""
+finds a store that was rolled back as a whole. In an encrypted store the same attacks by who has not
+its key: what is sealed cannot be said anew, only altered, and the signing key is not to be had."""
 import ctypes
 import ctypes.util
 import glob
@@ -18,6 +19,7 @@ import amber
 amber.need("openssl")
 RECORD = 256
 LABEL = b"amberfs chain link v1\n"
+REFUSED = "it is not what this store's key sealed"  # of a sealed manifest
 LINE = b"09:15 session opened for user mallory\n"
 HARMLESS = b"09:15 session opened for user nobody_\n"
 
@@ -83,13 +85,15 @@ def canonical_hash(document):
 
 
 def seal_manifest(store, document):
-    """Writes a manifest with a good id, checksum and name, as amberfs itself would."""
-    for name in ("id", "checksum"):
-        document.pop(name, None)
-    link = document.pop("link", None)
-    document["id"] = canonical_hash(document)
-    if link:
-        document["link"] = link
+    """Writes a manifest with a good id, checksum and name, as amberfs itself would. The id of a
+    sealed one says what only the key shows: it stays."""
+    document.pop("checksum", None)
+    if not amber.ENCRYPTED:
+        document.pop("id", None)
+        link = document.pop("link", None)
+        document["id"] = canonical_hash(document)
+        if link:
+            document["link"] = link
     document["checksum"] = canonical_hash(document)
     time = document["time"].replace("-", "").replace(":", "")
     name = f"{document['sequence']:012}-{time}-{document['id'][:16]}.json"
@@ -97,10 +101,12 @@ def seal_manifest(store, document):
 
 
 def present_secret(store):
-    """The secret of the moment, as who has taken the machine over reads it from signing.key."""
+    """The secret of the moment, as who has taken the machine over reads it from signing.key; sealed
+    it is of no use: one as good as any."""
     data = read(store, "signing.key")
     slots = [data[at:at + 4096] for at in (0, 4096)]
     [slot] = [s for s in slots if s[:4] == b"ABSK"]
+    amber.equal(struct.unpack_from("<Q", slot, 16)[0], 72 if amber.ENCRYPTED else 32, "its size")
     return slot[56:88]
 
 
@@ -128,15 +134,32 @@ def with_checksum(record):
     return record[:RECORD - 8] + xxh3(record[:RECORD - 8])
 
 
+def largest_frame(data):
+    at, found = 64, []
+    while data[at:at + 4] == b"AFRM":
+        size = struct.unpack_from("<I", data, at + 8)[0]
+        found.append((size, at))
+        at += 56 + size
+    return max(found)
+
+
 def edit_block(store):
-    """Another line in a stored block, with the frame's checksum made anew."""
-    [(path, data)] = [(p, d) for p in glob.glob(f"{store}/packs/*/*.pack")
-                      for d in [read(p)] if LINE in d][:1]
-    at = data.index(LINE)
-    frame = data.rindex(b"AFRM", 0, at)
-    size = struct.unpack_from("<I", data, frame + 8)[0]
-    amber.check(frame + 56 <= at < frame + 56 + size, "the line is not in that frame")
-    data = data.replace(LINE, HARMLESS, 1)
+    """Another line in a stored block, with the frame's checksum made anew. Sealed, the line cannot
+    be found: then another byte somewhere in a block."""
+    packs = {p: read(p) for p in sorted(glob.glob(f"{store}/packs/*/*.pack"))}
+    if amber.ENCRYPTED:
+        amber.check(not any(LINE in data for data in packs.values()), "the line can be read")
+        path, data = max(packs.items(), key=lambda item: largest_frame(item[1]))
+        size, frame = largest_frame(data)
+        at = frame + 56 + size // 2
+        data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+    else:
+        path, data = next(item for item in packs.items() if LINE in item[1])
+        at = data.index(LINE)
+        frame = data.rindex(b"AFRM", 0, at)
+        size = struct.unpack_from("<I", data, frame + 8)[0]
+        amber.check(frame + 56 <= at < frame + 56 + size, "the line is not in that frame")
+        data = data.replace(LINE, HARMLESS, 1)
     pack_id = data[16:32]
     summed = pack_id + data[frame:frame + 48] + data[frame + 56:frame + 56 + size]
     write(data[:frame + 48] + xxh3(summed) + data[frame + 56:], path)
@@ -222,13 +245,15 @@ def main():
     path = store.attack("an older snapshot forged and signed with the key of the moment")
     document = json.loads(read(manifest_of(path, 3)))
     newest = json.loads(read(manifest_of(path, 6)))
-    document["root"] = newest["root"]
+    root = "sealed" if amber.ENCRYPTED else "root"  # with all else that can be moved
+    document[root] = newest[root]
     os.remove(manifest_of(path, 3))
     link = document["link"]
     document.pop("link")
     for name in ("id", "checksum"):
         document.pop(name)
     new_id = bytes.fromhex(canonical_hash(document))
+    document["id"] = new_id.hex()
     forged = bytearray(records(path)[3])
     forged[8 + 32:8 + 64] = new_id
     signed = bytes(forged[8:8 + 160])
@@ -240,7 +265,7 @@ def main():
     link["signature"] = signature.hex()
     document["link"] = link
     seal_manifest(path, document)
-    store.found("link 3", "its signature is false: it was altered")
+    store.found("link 3", "its signature is false: it was altered", *[REFUSED] * amber.ENCRYPTED)
 
     path = store.attack("two records of the chain change places")
     all_records = records(path)
@@ -259,7 +284,8 @@ def main():
                              "+%Y-%m-%dT%H:%M:%S"], capture_output=True, check=True, text=True)
     document["time"] = f"{second.stdout.strip()}.{millisecond:03}Z"
     seal_manifest(path, document)
-    store.found("snapshot #4", "it is not the one that was sealed: it was altered, back-dated")
+    store.found("snapshot #4", REFUSED if amber.ENCRYPTED else
+                "it is not the one that was sealed: it was altered, back-dated")
 
     path = store.attack("a snapshot put there by hand")
     document = json.loads(read(manifest_of(path, 6)))
@@ -269,7 +295,21 @@ def main():
     document["time"] = "2036-01-01T00:00:00.000Z"
     document["time_ns"] = 2082758400000000000
     seal_manifest(path, document)
-    store.found("snapshot #9", "it is not signed")
+    if amber.ENCRYPTED:
+        store.found("000000000009-", REFUSED)
+    else:
+        store.found("snapshot #9", "it is not signed")
+
+    if amber.ENCRYPTED:
+        path = store.attack("it no longer says that it is encrypted")
+        text = read(path, "config.toml").decode().splitlines(keepends=True)
+        write("".join(line for line in text if not line.startswith("encryption")).encode(), path, "config.toml")
+        amber.refused("verify", path, says=["store.encryption", "there are keys"])
+        path = store.attack("the keys of another store")
+        amber.run("init", amber.scratch("other"))
+        for name in ("keys.json", "keys.copy.json"):
+            shutil.copy(os.path.join(amber.scratch("other"), name), path)
+        amber.refused("verify", path, says=["they are of another store"])
 
     path = store.attack("a legitimate forgetting")
     amber.run("forget", path, "#3", "--reason", "disk space")

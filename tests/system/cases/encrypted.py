@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """An encrypted store: each key opens it, no other does; a killed or replaced server goes on without
-a question; its files tell nothing of contents, names and snapshots; no process shows the key."""
+a question; its files tell nothing of contents, names and snapshots; no process shows the key.
+one form: it makes both forms itself"""
 import json
 import os
 import pty
@@ -52,8 +53,8 @@ for command in (["list", store], ["mount", store, mnt], ["verify", store]):
     amber.refused(*command, says=["--key-file"])
     amber.refused(*command, "--key-file", other, says=["not the key of this store"])
     amber.refused(*command, "--passphrase-file", other, says=["not the key of this store"])
-amber.check(not os.path.ismount(mnt), "refused, but mounted")
 amber.refused("mount", store, mnt, "-o", "debug", "--key-file", key, code=2, says=["names of files", "encrypted"])
+amber.check(not os.path.ismount(mnt), "refused, but mounted")
 
 # What must not be found afterwards.
 CONTENT, NAME, DIRECTORY, SNAPSHOT, REASON, XATTR, TARGET = (word() for _ in range(7))
@@ -146,7 +147,6 @@ listed = json.loads(amber.run("key", "list", mnt, "--json").stdout)["keys"]
 amber.equal([slot["kind"] for slot in listed], ["keyfile", "passphrase", "keyfile"], "the keys")
 amber.run("list", mnt)
 use(2)
-amber.run("umount", mnt)
 
 
 def key_events(target):
@@ -158,6 +158,7 @@ def key_events(target):
 CHANGES = [("key_added", 2, "passphrase", "for the safe"), ("key_replaced", 1, "keyfile", "init"),
            ("key_added", 3, "keyfile", "")]
 amber.equal(key_events(mnt), CHANGES, "what the audit log says of the keys")
+amber.run("umount", mnt)
 
 # Each of the three opens it.
 for way in (["--key-file", key], ["--key-file", other], ["--passphrase-file", passphrase]):
@@ -195,12 +196,12 @@ amber.refused("list", store, "--key-file", key, says=["not the key"])
 amber.run("key", "remove", store, "--key-file", other, "--slot", "2")
 amber.refused("list", store, "--passphrase-file", passphrase, says=["only key files"])
 amber.refused("key", "remove", store, "--key-file", other, "--slot", "1", code=2, says=["last"])
-
 os.environ["AMBERFS_KEY_FILE"] = other
 CHANGES += [("key_removed", 3, "keyfile", ""), ("key_removed", 2, "passphrase", "for the safe")]
 amber.equal(key_events(store), CHANGES, "what the audit log says in the end")
 amber.run("verify", store)
 del os.environ["AMBERFS_KEY_FILE"]
+
 # One damaged file of keys is mended from the other; a key for a store that is not encrypted.
 with open(os.path.join(store, "keys.json"), "r+b") as keys:
     keys.seek(120)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Packs and index of an encrypted store show neither file bytes nor names, also after gc and repair --index; all that was
-written is read back to the byte, and verify finds flipped bytes. A plain store, the same way, shows that the search works."""
+written is read back to the byte, and verify finds flipped bytes. A plain store, the same way, shows that the search works.
+one form: it makes both forms itself"""
 import os
 import string
 import subprocess

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# one form: tools/run makes the store, which is plain
 # tools/run without a directory plays the tour and leaves nothing behind; with a directory it adopts
 # and mounts it, and a second run says that it is there already.
 . "$AMBERFS_LIB/lib.sh"

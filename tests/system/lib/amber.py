@@ -58,7 +58,7 @@ ENCRYPTED = os.environ.get("AMBERFS_TEST_ENCRYPT") == "1"  # AMBERFS_KEY_FILE na
 
 def run(*arguments, code=0, timeout=120, text=True, stdin=None):
     """Runs `amberfs ARGUMENTS`, prints it, checks the exit code. Returns the finished process."""
-    if ENCRYPTED and arguments[0] == "init" and "--encrypt" not in arguments:
+    if ENCRYPTED and arguments[:1] == ("init",) and "--encrypt" not in arguments:
         arguments += ("--encrypt",)
     print("$ amberfs", *arguments, flush=True)
     done = subprocess.run([BINARY, *arguments], capture_output=True, text=text, input=stdin,
