@@ -121,11 +121,15 @@ class Amberfs(System):
         super().__init__(base)
         self.binary = binary
         self.store = self.base / "store"
+        self.key_file = None  # of an encrypted store
         self.peak_memory = 0  # bytes, of all servers so far
+
+    def key_options(self):
+        return ("--key-file", self.key_file) if self.key_file else ()
 
     def init(self, **settings):
         """Makes the store. `settings`: table__key=value, in the place of the default."""
-        run(self.binary, "init", self.store)
+        run(self.binary, "init", self.store, *(["--encrypt"] if self.key_file else []), *self.key_options())
         config = self.store / "config.toml"
         text = config.read_text(encoding="utf-8")
         for name, value in settings.items():
@@ -142,7 +146,7 @@ class Amberfs(System):
         self.mount()
 
     def mount(self):
-        run(self.binary, "mount", self.store, self.directory)
+        run(self.binary, "mount", self.store, self.directory, *self.key_options())
 
     def unmount(self):
         self.note_memory()

@@ -40,6 +40,8 @@ struct NamesWork {
   std::string directory;
   std::uint64_t count = 100'000;
   std::uint64_t per_directory = 1'000;
+  std::size_t size_bytes = 0;  // of a created file
+  std::string suffix = "1";    // of the names that are unlinked: "log", or "1" after a rename
 };
 
 struct TailWork {

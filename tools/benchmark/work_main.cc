@@ -65,9 +65,11 @@ void add_read(CLI::App& app) {
 
 void add_names(CLI::App& app, const char* name, Outcome (*run)(const NamesWork&)) {
   auto work = std::make_shared<NamesWork>();
-  CLI::App* command = app.add_subcommand(name, "empty files");
+  CLI::App* command = app.add_subcommand(name, "empty or small files");
   command->add_option("directory", work->directory)->required();
   command->add_option("--count", work->count);
+  command->add_option("--size", work->size_bytes)->check(CLI::Range(0, 1 << 20));
+  command->add_option("--suffix", work->suffix);
   command->callback([work, run] { print(run(*work)); });
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Work on names: many empty files in directories of a thousand.
+// Work on names: many empty or small files in directories of a thousand.
 #include "tools/benchmark/system_call.h"
 #include "tools/benchmark/work.h"
 
@@ -31,8 +31,10 @@ Outcome create_names(const NamesWork& work) {
     const std::string directory = directory_of(work, i);
     checked(::mkdir(directory.c_str(), 0755), "mkdir " + directory);
   }
+  const std::string line(work.size_bytes, 'x');
   return for_each_name(work, [&](std::uint64_t number) {
     const Descriptor file(name_of(work, number, "log"), O_WRONLY | O_CREAT | O_EXCL);
+    if (!line.empty()) write_all(file.get(), line.data(), line.size());
   });
 }
 
@@ -46,7 +48,7 @@ Outcome rename_names(const NamesWork& work) {
 
 Outcome unlink_names(const NamesWork& work) {
   return for_each_name(work, [&](std::uint64_t number) {
-    const std::string name = name_of(work, number, "1");
+    const std::string name = name_of(work, number, work.suffix.c_str());
     checked(::unlink(name.c_str()), "unlink " + name);
   });
 }
