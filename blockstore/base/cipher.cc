@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/base/cipher.h"
 
+#include "blockstore/base/random.h"
+
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -125,8 +127,9 @@ Sealer::Sealer(SecretBytes key) : key_(std::move(key)), mask_(secret(kBlock)) {
 }
 
 Bytes Sealer::seal(std::span<const ByteView> associated, std::span<const ByteView> plain) const {
-  const Bytes nonce = random_bytes(kNonceSize);
-  return seal_with(nonce, associated, plain);
+  std::array<char, kNonceSize> nonce{};
+  fill_random(nonce.data(), nonce.size());
+  return seal_with({nonce.data(), nonce.size()}, associated, plain);
 }
 
 Bytes Sealer::seal_with(ByteView nonce, std::span<const ByteView> associated,

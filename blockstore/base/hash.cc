@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/base/hash.h"
 
+#include "blockstore/base/random.h"
+
 #include <openssl/evp.h>
-#include <sys/random.h>
 #define XXH_STATIC_LINKING_ONLY  // the streaming state on the stack
 #include <xxhash.h>
 
@@ -76,11 +77,7 @@ bool from_hex(std::string_view text, std::uint8_t* target, std::size_t size) {
 
 Bytes random_bytes(std::size_t size) {
   Bytes bytes(size, '\0');
-  std::size_t done = 0;
-  while (done < size) {
-    ssize_t n = ::getrandom(bytes.data() + done, size - done, 0);
-    if (n > 0) done += static_cast<std::size_t>(n);
-  }
+  fill_random(bytes.data(), size);
   return bytes;
 }
 
