@@ -344,9 +344,10 @@ void Tampering::forget_old_events(std::int64_t now_ns) {
 void Tampering::done(Kept kept) {
   MutexLock lock(mu_);
   const Evidence& evidence = kept.evidence;
-  const auto same_number = [&](const Notice& notice) { return notice.number == kept.number; };
-  if (const auto told = std::ranges::find_if(notices_, same_number);
-      !kept.is_new && told != notices_.end()) {
+  // Only what goes on may be among them already: thousands may be, while a tree is removed.
+  const auto told =
+      kept.is_new ? notices_.end() : std::ranges::find(notices_, kept.number, &Notice::number);
+  if (told != notices_.end()) {
     told->evidence = evidence;
   } else if (notices_.size() < kNoticesMax) {
     notices_.push_back({kept.number, evidence});
