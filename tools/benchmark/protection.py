@@ -118,6 +118,7 @@ class Protection:
     def __init__(self, options):
         self.base = options.work
         self.smoke = options.smoke
+        self.quick = options.quick
         self.bench_work = Work(options.work_binary)
         self.table = Table()
         self.only = options.only
@@ -126,7 +127,7 @@ class Protection:
         self.files = self.scaled(10_000, 50)
 
     def scaled(self, full, smoke):
-        return smoke if self.smoke else full
+        return smoke if self.smoke else full // 4 if self.quick else full
 
     def rounds(self, key, full, parts, work):
         """work(form, directory, note) for each of the forms, in turn; who begins changes. The
@@ -135,7 +136,7 @@ class Protection:
             return
         start = time.monotonic()
         names = [PLAIN, "again", "encrypted", *parts, "nothing"]
-        for round_number in range(self.scaled(full, 1)):
+        for round_number in range(1 if self.smoke else min(full, 3) if self.quick else full):
             turn = round_number * 2 % len(names)
             for name in names[turn:] + names[:turn]:
                 form = self.forms[name]
@@ -276,6 +277,7 @@ def table_text(rows):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tools/bench --protection", description=__doc__)
     parser.add_argument("--protection", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the work, three rounds")
     parser.add_argument("--smoke", action="store_true", help="only that it runs")
     parser.add_argument("--only", metavar="GROUP", action="append",
                         choices=("append", "sync", "exact", "stream", "snapshot", "names"))
@@ -302,7 +304,8 @@ def main(arguments):
         for form in protection.forms.values():
             form.stop()
         rows = list(rows_of(protection.table, protection.size_mib, protection.files))
-        result = {"machine": describe([], options.binary), "smoke": options.smoke, "rows": rows}
+        result = {"machine": describe([], options.binary), "quick": options.quick, "smoke": options.smoke,
+                  "rows": rows}
     (options.out / "protection.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     text = table_text(rows)
     (options.out / "protection.md").write_text(text + "\n", encoding="utf-8")
