@@ -467,6 +467,19 @@ Status LmdbIndex::close() {
   return ok();
 }
 
+// LMDB follows links, and writes into its lock file whatever that holds.
+Status require_own_files(const std::string& path) {
+  const std::string directory = path.substr(0, path.find_last_of('/'));
+  for (const std::string& part : {directory, path, path + "-lock"}) {
+    struct ::stat st {};
+    if (::lstat(part.c_str(), &st) != 0) continue;
+    const bool usual = part == directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
+    if (usual) continue;
+    return fail(Errc::kIo, 0, "open index: a link, device or pipe has no place in a store", part);
+  }
+  return ok();
+}
+
 Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size,
                                             std::shared_ptr<const StoreCipher> cipher) {
   auto failed = [&](int rc, std::string_view tried) {
@@ -475,6 +488,7 @@ Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64
     if (!by_system) text += std::string(": ") + mdb_strerror(rc);
     return fail(by_system ? errc_for(rc) : Errc::kIndexDamaged, by_system ? rc : 0, text, path);
   };
+  TRY(require_own_files(path));
   MDB_env* raw = nullptr;
   if (int rc = mdb_env_create(&raw); rc != 0) return failed(rc, "open index");
   Env env(raw);

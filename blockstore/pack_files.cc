@@ -14,6 +14,10 @@ template <class Take>
 Status each_file(Io& io, const std::string& packs_directory, const Take& take) {
   TRY_ASSIGN(auto directories, io.list(packs_directory));
   for (const DirEntry& directory : directories) {
+    if (directory.is_link) {
+      return fail(Errc::kIo, 0, "list packs: a link has no place in a store",
+                  packs_directory + "/" + directory.name);
+    }
     if (!directory.is_directory || directory.name.size() != 2) continue;
     TRY_ASSIGN(auto files, io.list(packs_directory + "/" + directory.name));
     for (const DirEntry& file : files) take(directory.name, file.name);

@@ -52,7 +52,7 @@ Result<int> run_seal(const std::string& target, bool anew, const Context& contex
 Result<std::string> read_key(const std::string& key_or_file) {
   if (key_or_file.empty() || parse_public_key(key_or_file)) return key_or_file;
   constexpr std::uint64_t kSizeMax = 4 * kKiB;
-  TRY_ASSIGN(const Bytes text, make_posix_io()->read_file(key_or_file, kSizeMax));
+  TRY_ASSIGN(const Bytes text, make_posix_io(Links::kFollow)->read_file(key_or_file, kSizeMax));
   const auto key = parse_public_key(text);
   if (!key) {
     return fail(Errc::kBadRequest, 0, "read a verification key: there is none (amberfs-key:…)",

@@ -164,7 +164,7 @@ Result<int> run_check(const std::string& file, const std::string& key_or_file,
   TRY_ASSIGN(const std::string key_text, read_key(key_or_file));
   const auto key = parse_public_key(key_text);
   if (!key) return fail(Errc::kBadRequest, 0, "check a proof: give the verification key");
-  const auto io = make_posix_io();
+  const auto io = make_posix_io(Links::kFollow);
   TRY_ASSIGN(const Bytes bytes, io->read_file(file, Proof::kFileMax));
   Bytes proven;
   const auto keep = [&](ByteView piece) -> Status {

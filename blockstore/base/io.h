@@ -58,6 +58,7 @@ enum class OpenMode {
 struct DirEntry {
   std::string name;
   bool is_directory = false;
+  bool is_link = false;  // symbolic
 };
 
 struct DiskSpace {
@@ -87,8 +88,13 @@ class Io {
   [[nodiscard]] Status replace_file(const std::string& path, ByteView bytes);
 };
 
+// Whoever made a store chose what stands in it: a link there would have its server write, truncate
+// or wait anywhere on the machine. kRefuse: what a path names by its last part is a file of the
+// usual kind, or a directory, never a link, a device or a pipe. kFollow: for paths that people
+// give.
+enum class Links { kRefuse, kFollow };
 // The real disk. Owns nothing; any number may exist.
-[[nodiscard]] std::unique_ptr<Io> make_posix_io();
+[[nodiscard]] std::unique_ptr<Io> make_posix_io(Links links = Links::kRefuse);
 
 // An exclusive flock on `path` (created if missing), held until destroyed. kStoreLocked if another
 // process holds it.

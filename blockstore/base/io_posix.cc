@@ -20,6 +20,10 @@ std::unexpected<Error> fail_errno(int sys_errno, std::string tried, const std::s
   return fail(errc_for(sys_errno), sys_errno, std::move(tried), path);
 }
 
+std::unexpected<Error> fail_link(const std::string& path) {
+  return fail(Errc::kIo, 0, "open: a link, device or pipe has no place in a store", path);
+}
+
 class PosixFile final : public File {
  public:
   PosixFile(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
@@ -127,6 +131,8 @@ class PosixFile final : public File {
 
 class PosixIo final : public Io {
  public:
+  explicit PosixIo(Links links) : follows_(links == Links::kFollow) {}
+
   Result<std::unique_ptr<File>> open(const std::string& path, OpenMode mode) override {
     int flags = O_CLOEXEC;
     switch (mode) {
@@ -143,21 +149,40 @@ class PosixIo final : public Io {
         flags |= O_RDWR | O_CREAT;
         break;
     }
+    // A pipe without a writer must not hold up the open.
+    if (!follows_) flags |= O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     int fd = ::open(path.c_str(), flags, 0600);
+    if (fd < 0 && errno == ELOOP && !follows_) return fail_link(path);
     if (fd < 0) return fail_errno(errno, "open", path);
-    return std::unique_ptr<File>(new PosixFile(fd, path));
+    auto file = std::make_unique<PosixFile>(fd, path);
+    struct stat st {};
+    if (::fstat(fd, &st) != 0) return fail_errno(errno, "stat", path);
+    if (!follows_ && !S_ISREG(st.st_mode)) return fail_link(path);
+    return file;
   }
 
   Status make_directory(const std::string& path) override {
-    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    if (::mkdir(path.c_str(), 0700) == 0) return ok();
+    if (errno != EEXIST) return fail_errno(errno, "make directory", path);
+    struct stat st {};
+    if (::fstatat(AT_FDCWD, path.c_str(), &st, follows_ ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
       return fail_errno(errno, "make directory", path);
     }
+    if (S_ISLNK(st.st_mode)) return fail_link(path);
+    if (!S_ISDIR(st.st_mode)) return fail_errno(ENOTDIR, "make directory", path);
     return ok();
   }
 
   Result<std::vector<DirEntry>> list(const std::string& path) override {
-    std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(path.c_str()), ::closedir);
-    if (!dir) return fail_errno(errno, "list directory", path);
+    int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follows_ ? 0 : O_NOFOLLOW));
+    if (fd < 0 && !follows_ && is_link(path)) return fail_link(path);
+    if (fd < 0) return fail_errno(errno, "list directory", path);
+    std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
+    if (!dir) {
+      const int error = errno;
+      ::close(fd);
+      return fail_errno(error, "list directory", path);
+    }
     std::vector<DirEntry> entries;
     while (true) {
       errno = 0;
@@ -165,7 +190,7 @@ class PosixIo final : public Io {
       if (entry == nullptr) break;
       std::string name = entry->d_name;
       if (name != "." && name != "..") {
-        entries.push_back({std::move(name), entry->d_type == DT_DIR});
+        entries.push_back({std::move(name), entry->d_type == DT_DIR, entry->d_type == DT_LNK});
       }
     }
     if (errno != 0) return fail_errno(errno, "list directory", path);
@@ -207,12 +232,20 @@ class PosixIo final : public Io {
     return DiskSpace{st.f_blocks * st.f_frsize, st.f_bavail * st.f_frsize,
                      st.f_bfree * st.f_frsize};
   }
+
+ private:
+  static bool is_link(const std::string& path) {
+    struct stat st {};
+    return ::lstat(path.c_str(), &st) == 0 && S_ISLNK(st.st_mode);
+  }
+
+  const bool follows_;
 };
 
 }  // namespace
 
-std::unique_ptr<Io> make_posix_io() {
-  return std::make_unique<PosixIo>();
+std::unique_ptr<Io> make_posix_io(Links links) {
+  return std::make_unique<PosixIo>(links);
 }
 
 Status File::pread_exact(char* target, std::size_t size, std::uint64_t offset) {
@@ -248,7 +281,8 @@ Status Io::replace_file(const std::string& path, ByteView bytes) {
 }
 
 Result<FileLock> FileLock::acquire(const std::string& path) {
-  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+  if (fd < 0 && errno == ELOOP) return fail_link(path);
   if (fd < 0) return fail_errno(errno, "open lock", path);
   FileLock lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {

@@ -5,6 +5,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <memory>
 
@@ -43,6 +44,10 @@ void log_line(LogLevel level, std::string_view text) {
 }
 
 Status open_log_file(const std::string& path) {
+  struct stat st {};
+  if (::lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
+    return fail(Errc::kIo, 0, "open log: a link, device or pipe has no place in a store", path);
+  }
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
     sink->set_formatter(std::make_unique<spdlog::pattern_formatter>(
