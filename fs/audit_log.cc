@@ -2,6 +2,7 @@
 #include "fs/audit_log.h"
 
 #include "blockstore/base/clock.h"
+#include "blockstore/base/flat_json.h"
 #include "blockstore/base/hash.h"
 #include "blockstore/base/log.h"
 #include "snapshot/manifest.h"
@@ -46,13 +47,28 @@ std::string encode_line(const Json& line, const Sealer* sealer) {
                {"sealed", to_hex(sealer->seal(context_of(sequence), dump(line)))}});
 }
 
+bool has_valid_members(const Json& line) {
+  if (!line.is_object()) return false;
+  for (const char* member : {"event", "time", "previous"}) {
+    const auto it = line.find(member);
+    if (it == line.end() || !it->is_string()) return false;
+  }
+  for (const char* member : {"sequence", "time_ns"}) {
+    const auto it = line.find(member);
+    if (it == line.end() || !it->is_number_integer()) return false;
+  }
+  const auto durable = line.find("durable");
+  return durable == line.end() || durable->is_number_unsigned();
+}
+
 // A discarded value for what is no line of a log of this kind.
 Json decode_line(ByteView text, const Sealer* sealer) {
   const Json nothing(Json::value_t::discarded);
-  Json line = Json::parse(text, nullptr, false);
+  Json line = parse_flat_json(text);
   if (!line.is_object()) return nothing;
-  const auto sealed = line.find("sealed");
-  if (sealer != nullptr && sealed != line.end() && sealed->is_string()) {
+  if (sealer != nullptr) {
+    const auto sealed = line.find("sealed");
+    if (sealed == line.end() || !sealed->is_string()) return nothing;
     const auto& hex = sealed->get_ref<const std::string&>();
     Bytes bytes(hex.size() / 2, '\0');
     if (!from_hex(hex, reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size())) return nothing;
@@ -60,14 +76,9 @@ Json decode_line(ByteView text, const Sealer* sealer) {
     if (number == line.end() || !number->is_number_unsigned()) return nothing;
     const auto plain = sealer->open(context_of(number->get<std::uint64_t>()), bytes);
     if (!plain) return nothing;
-    line = Json::parse(*plain, nullptr, false);
+    line = parse_flat_json(*plain);
   }
-  if (!line.is_object() || !line.contains("event") || !line["event"].is_string()) return nothing;
-  for (const char* member : {"sequence", "time_ns"}) {
-    if (!line.contains(member) || !line[member].is_number_integer()) return nothing;
-  }
-  if (!line.contains("previous") || !line["previous"].is_string()) return nothing;
-  return line;
+  return has_valid_members(line) ? line : nothing;
 }
 
 struct LogEnd {
@@ -313,7 +324,8 @@ Result<AuditCheck> check_audit_log(Io& io, const std::string& path, const Sealer
   if (!there) return checker.take();
   TRY_ASSIGN(const auto file, io.open(path, OpenMode::kRead));
   Bytes buffer;
-  Bytes piece(1 * kMiB, '\0');
+  TRY_ASSIGN(const std::uint64_t size, file->size());
+  Bytes piece(std::min<std::uint64_t>(1 * kMiB, size + 1), '\0');
   std::uint64_t offset = 0;  // of what is read next
   while (true) {
     TRY_ASSIGN(const std::size_t got, file->pread_some(piece.data(), piece.size(), offset));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "fs/service.h"
 
+#include "blockstore/base/flat_json.h"
 #include "fs/path_text.h"
 #include "fs/service_access.h"
 #include "fs/service_call.h"
@@ -24,7 +25,7 @@ Handler find_handler(std::string_view name) {
 
 Result<Reply> dispatch(Engine& engine, std::string_view text, const ProgressSink& progress,
                        const Caller& caller) {
-  const Json request = Json::parse(text, nullptr, false);
+  const Json request = parse_flat_json(text);
   if (!request.is_object()) return fail(Errc::kBadRequest, 0, "read request: not a JSON object");
   const auto command = request.find("command");
   if (command == request.end() || !command->is_string()) return bad_member("command", "a text");

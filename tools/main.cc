@@ -6,6 +6,7 @@
 #include "tools/store_key.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <csignal>
@@ -81,6 +82,10 @@ int run(int argc, char** argv) {
     return app.exit(e) == 0 ? kDone : kUsage;
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "amberfs: out of memory\n");
+    return kCouldNot;
+  } catch (const nlohmann::json::exception& e) {
+    // An answer of a server, or of a store, that has other members than it should.
+    fmt::print(stderr, "amberfs: read an answer that does not fit: {}\n", e.what());
     return kCouldNot;
   }
   return context.exit_code;

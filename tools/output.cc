@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/output.h"
 
+#include "blockstore/base/flat_json.h"
+
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include <algorithm>
@@ -66,7 +67,7 @@ Status print(std::string_view text) {
 ProgressSink terminal_progress() {
   if (::isatty(STDERR_FILENO) == 0) return {};
   return [](const std::string& text) {
-    const auto json = nlohmann::json::parse(text, nullptr, false);
+    const auto json = parse_flat_json(text);
     if (!json.is_object()) return;
     const std::uint64_t done = json.value("done", std::uint64_t{0});
     const std::uint64_t total = json.value("total", std::uint64_t{0});

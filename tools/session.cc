@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/session.h"
 
+#include "blockstore/base/flat_json.h"
 #include "fs/service.h"
 #include "tools/keeper_process.h"
 #include "tools/output.h"
@@ -179,7 +180,7 @@ Result<Session::Answer> Session::call(const Json& request) {
   const ProgressSink progress = terminal_progress();
   TRY_ASSIGN(Reply reply,
              client_ ? client_->call(text, progress) : Service(*engine_).call(text, progress));
-  Answer answer{Json::parse(reply.json, nullptr, false), std::move(reply.payload)};
+  Answer answer{parse_flat_json(reply.json), std::move(reply.payload)};
   if (!answer.json.is_object()) return fail(Errc::kControl, 0, "read the server's answer");
   return answer;
 }

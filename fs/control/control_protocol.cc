@@ -2,6 +2,7 @@
 #include "fs/control/control_protocol.h"
 
 #include "blockstore/base/coding.h"
+#include "blockstore/base/flat_json.h"
 
 #include <nlohmann/json.hpp>
 #include <sys/socket.h>
@@ -129,7 +130,7 @@ std::string encode_error(const Error& error) {
 }
 
 Error decode_error(std::string_view text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_flat_json(text);
   const auto member = [&](const char* key) {
     return json.is_object() && json.contains(key) ? json.at(key) : nlohmann::json();
   };

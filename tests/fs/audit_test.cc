@@ -226,6 +226,43 @@ TEST_F(AuditTest, EvidenceThatIsOldIsDroppedAndTheLogSaysSo) {
   EXPECT_EQ(problems(), "");
 }
 
+// What a hostile store says there must not take down its server, nor who lists events.
+TEST(AuditLogTest, LinesWithMembersOfOtherKindsAreNone) {
+  testing::TempDir directory;
+  const auto io = make_posix_io();
+  const std::string path = directory / "audit.log";
+  const std::string members = R"("event":"x","sequence":1,"time":"t","time_ns":5,"previous":"")";
+  const std::string deep = std::string(100'000, '[') + std::string(100'000, ']');
+  for (const std::string& more :
+       {std::string(R"("durable":"much")"), std::string(R"("durable":-1)"),
+        std::string(R"("time":7)"), std::string(R"("previous":{})"), R"("more":)" + deep}) {
+    std::ofstream(path, std::ios::trunc) << "{" + members + "," + more + "}\n";
+    std::vector<nlohmann::json> seen;
+    const auto visit = [&](const nlohmann::json& line) { seen.push_back(line); };
+    const auto check = check_audit_log(*io, path, nullptr, visit, {});
+    ASSERT_TRUE(check);
+    EXPECT_THAT(seen, IsEmpty()) << more.substr(0, 40);
+    EXPECT_THAT(check->findings, SizeIs(1)) << more.substr(0, 40);
+    auto log = AuditLog::open(*io, path, nullptr);
+    ASSERT_TRUE(log);
+    EXPECT_TRUE((*log)->append("mount", {}, {}));
+  }
+}
+
+TEST(AuditLogTest, APlainLineIsNoneInTheLogOfAnEncryptedStore) {
+  testing::TempDir directory;
+  const auto io = make_posix_io();
+  const std::string path = directory / "audit.log";
+  const Sealer sealer(*SecretBytes::copy_of(Bytes(kKeySize, 'k')));
+  ASSERT_TRUE((*AuditLog::open(*io, path, nullptr))->append("forged", {}, {}));
+  std::vector<nlohmann::json> seen;
+  const auto visit = [&](const nlohmann::json& line) { seen.push_back(line); };
+  const auto check = check_audit_log(*io, path, &sealer, visit, {});
+  ASSERT_TRUE(check);
+  EXPECT_THAT(seen, IsEmpty());
+  EXPECT_THAT(check->findings, SizeIs(1));
+}
+
 TEST(AuditLogTest, SealedLinesCanBeReadWithTheKeyOnlyAndTheirChainWithout) {
   testing::TempDir directory;
   const auto io = make_posix_io();

@@ -83,6 +83,12 @@ TEST_F(ControlProtocolTest, MoreThanIsTakenIsRefusedBeforeItIsWaitedFor) {
   EXPECT_TRUE(receive_message(fds_[0], {}, limits));
 }
 
+TEST_F(ControlProtocolTest, AnErrorThatNestsDeepIsNone) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  const Error error = decode_error(R"({"code":)" + deep + "}");
+  EXPECT_EQ(error.code, Errc::kControl);
+}
+
 TEST_F(ControlProtocolTest, TheKernelSaysWhoThePeerIs) {
   const auto caller = caller_at(fds_[0], std::nullopt);
   ASSERT_TRUE(caller);
