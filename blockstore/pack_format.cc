@@ -7,6 +7,8 @@ namespace amberfs {
 namespace {
 
 constexpr std::size_t kChecksumSize = 8;
+// Readers allocate it. Twice what the smallest frames make of a pack of full size.
+constexpr std::uint64_t kFooterSizeMax = 512 * kMiB;
 constexpr std::string_view kPackSuffix = ".pack";
 
 ByteView view_of(const PackId& id) {
@@ -109,6 +111,9 @@ Result<Trailer> decode_trailer(ByteView raw, std::uint64_t file_size) {
   if (trailer.frame_count != entries_size / kFooterEntrySize ||
       entries_size % kFooterEntrySize != 0) {
     return fail(Errc::kCorrupt, 0, "pack footer has a wrong size");
+  }
+  if (entries_size > kFooterSizeMax) {
+    return fail(Errc::kCorrupt, 0, "pack footer is larger than any can be");
   }
   return trailer;
 }

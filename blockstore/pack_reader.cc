@@ -29,6 +29,10 @@ Result<Bytes> read_range(File& file, std::uint64_t offset, std::size_t size) {
 template <class Expected>
 Result<Bytes> read_frame(File& file, const PackId& id, const FrameSpot& spot,
                          const FrameCipher& frames, const Expected& expected) {
+  if (spot.header.stored_size > kStoredSizeMax) {
+    return at_offset({Errc::kCorrupt, 0, "frame is named larger than any can be", {}}, file,
+                     spot.offset);
+  }
   TRY_ASSIGN(Bytes raw, read_range(file, spot.offset, frame_size(spot.header)));
   auto header = decode_frame_header(raw);
   if (!header) return at_offset(std::move(header).error(), file, spot.offset);

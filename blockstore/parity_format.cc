@@ -19,6 +19,8 @@ constexpr std::uint32_t kShardSizeMax = 4096;            // a page, a sector of 
 constexpr std::uint32_t kShardSizeKnownMax = 64 * kKiB;  // what a reader takes
 constexpr std::uint64_t kRowsWanted = 200;
 constexpr std::uint64_t kPackSizeMax = std::uint64_t{1} << 48;
+// What is kept of each in memory is 16 bytes; a pack of full size has some 80,000.
+constexpr std::uint64_t kShardsMax = std::uint64_t{4} << 20;
 // A single parity shard a column would not stand two damages that fall into the same one.
 constexpr unsigned kParityRowsMin = 2;
 
@@ -36,7 +38,8 @@ bool holds_together(const ParityGeometry& geometry) {
          geometry.shard_size >= kShardSizeMin && geometry.shard_size <= kShardSizeKnownMax &&
          std::has_single_bit(geometry.shard_size) && geometry.data_rows > 0 &&
          geometry.parity_rows > 0 &&
-         geometry.data_rows + geometry.parity_rows <= static_cast<int>(ErasureCode::kRowsMax);
+         geometry.data_rows + geometry.parity_rows <= static_cast<int>(ErasureCode::kRowsMax) &&
+         geometry.shards() <= kShardsMax;
 }
 
 }  // namespace

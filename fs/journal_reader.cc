@@ -15,7 +15,8 @@ constexpr std::uint64_t kWindowSize = kMiB;
 Result<ByteView> RecordReader::bytes(std::uint64_t offset, std::uint64_t size) {
   const std::uint64_t window_end = window_offset_ + window_.size();
   if (offset < window_offset_ || offset + size > window_end) {
-    window_.resize(std::max(size, kWindowSize));
+    const std::uint64_t left = segment_->size_bytes - std::min(segment_->size_bytes, offset);
+    window_.resize(std::max(size, std::min(kWindowSize, left)));
     window_offset_ = offset;
     auto got = segment_->file->pread_some(window_.data(), window_.size(), offset);
     window_.resize(got.value_or(0));

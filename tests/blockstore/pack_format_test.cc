@@ -82,6 +82,15 @@ TEST(PackFooter, RefusesFramesThatOverlapOrLieOutside) {
   EXPECT_FALSE(read_footer_of(raw, kFooterOffset + raw.size()));
 }
 
+// A sparse file is as large as its maker likes; its footer would be allocated.
+TEST(PackFooter, RefusesATrailerOfMoreThanAPackCanHave) {
+  const std::uint64_t count = (std::uint64_t{1} << 40) / kFooterEntrySize;
+  Bytes trailer = encode_footer(kPack, {}, kPackHeaderSize);
+  store_le(trailer.data() + 16, count);
+  const std::uint64_t size = kPackHeaderSize + count * kFooterEntrySize + kTrailerSize;
+  EXPECT_FALSE(decode_trailer(trailer, size));
+}
+
 TEST(PackFooter, RefusesATrailerThatPointsOutside) {
   Encoder trailer;
   trailer.bytes(kTrailerMagic).u64(5000).u64(0).u64(0).u64(0);

@@ -76,6 +76,16 @@ TEST(ParityGeometry, HasAtLeastTheAskedShareInEverySize) {
   }
 }
 
+// A reader keeps a checksum of each shard: what a hostile store asks for is bounded.
+TEST(ParityHeader, OfMoreShardsThanAPackCanHaveIsNone) {
+  ParityHeader header;
+  header.geometry = choose_parity_geometry(std::uint64_t{300} * kMiB, 50);
+  EXPECT_TRUE(decode_parity_header(encode_parity_header(header)));
+  header.geometry = {
+      .pack_size = std::uint64_t{1} << 40, .shard_size = 512, .data_rows = 1, .parity_rows = 255};
+  EXPECT_FALSE(decode_parity_header(encode_parity_header(header)));
+}
+
 TEST(ParityHeader, IsWhatWasWrittenAndNothingElse) {
   const ParityHeader header{
       .pack = {1, 2, 3}, .geometry = choose_parity_geometry(1234567, 3), .table_checksum = 99};
