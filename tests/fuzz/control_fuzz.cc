@@ -147,6 +147,13 @@ void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
            R"({"command":"match","view":"good","paths":["**/b*","o?her"]})",
            R"({"command":"status"})",
            R"({"command":"verify","full":true})",
+           R"({"command":"audit","since":"2026-11-20"})",
+           R"({"command":"audit_show","number":1,"offset":0})",
+           R"({"command":"forget","snaps":["good"],"reason":"r"})",
+           R"({"command":"seal"})",
+           R"({"command":"mend_chain"})",
+           R"({"command":"prove","snap":"good","path":"d/b.log","from":0,"to":3,"offset":0})",
+           R"({"command":"scrub"})",
        }) {
     add('\2' + Bytes(text));
     add('\3' + Bytes(text));

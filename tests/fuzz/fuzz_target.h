@@ -7,8 +7,10 @@
 #include "blockstore/base/bytes.h"
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <source_location>
 #include <string>
 
 // Any bytes; returns 0. Deterministic: the same bytes, the same run.
@@ -26,8 +28,11 @@ void add_seeds(const std::function<void(Bytes)>& add);
 // What is refused is logged, a thousand times a second: kept from the terminal.
 void silence_log();
 
-inline void require(bool condition) {
-  if (!condition) std::abort();
+inline void require(bool condition,
+                    const std::source_location& where = std::source_location::current()) {
+  if (condition) return;
+  std::fprintf(stderr, "%s:%u: this must hold\n", where.file_name(), where.line());
+  std::abort();
 }
 
 [[nodiscard]] inline ByteView as_bytes(const std::uint8_t* data, std::size_t size) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small records that stand by themselves: the head, values of the index, packed areas of the
-// journal, what outlives a server in memory. The first byte chooses. What is accepted is what the
+// journal, what outlives a server in memory, the state of scrubs (its checksum made right),
+// evidence of removed bytes. The first byte chooses. What is accepted is what the
 // encoder makes, or nothing that a reader relies on is wrong with it.
 #include "blockstore/frame_format.h"
 #include "blockstore/index_format.h"
+#include "blockstore/scrub_state.h"
 #include "fs/fuse/open_files.h"
 #include "fs/head_format.h"
 #include "fs/packed_data.h"
+#include "snapshot/evidence.h"
 #include "tests/fuzz/fuzz_target.h"
 
 #include <sys/mman.h>
@@ -17,7 +20,7 @@ namespace {
 
 using fuzz::require;
 
-enum Choice : std::uint8_t { kHead, kIndex, kPacked, kState, kChoices };
+enum Choice : std::uint8_t { kHead, kIndex, kPacked, kState, kScrub, kEvidence, kChoices };
 
 void check_head(ByteView input) {
   if (const auto head = decode_store_head(input)) {
@@ -79,6 +82,24 @@ void check_state(ByteView input) {
   require((*taken)->read_before().size() <= MountState::kSlots);
 }
 
+void check_scrub(ByteView input) {
+  (void)decode_scrub_state(input);
+  Bytes raw(input);
+  const std::uint64_t checksum = xxh3(raw);
+  raw.append(reinterpret_cast<const char*>(&checksum), sizeof checksum);
+  const auto state = decode_scrub_state(raw);
+  if (!state) return;
+  const auto again = decode_scrub_state(encode_scrub_state(*state));
+  require(again && *again == *state);
+}
+
+void check_evidence(ByteView input) {
+  const auto evidence = decode_evidence(input);
+  if (!evidence) return;
+  require(evidence->begin <= evidence->end && encode(*evidence) == input);
+  require(*to_text(evidence->kind) != '\0');
+}
+
 }  // namespace
 
 void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
@@ -102,6 +123,14 @@ void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
   Encoder e;
   e.u32(0).u8(2).bytes("xy").u32(64 * 1024).u8(8).u64(77).u32(1024 * 1024).u8(16).u64(9).u64(8);
   add(Bytes(1, kState) + Bytes(e.view()));
+  ScrubState state;
+  state.checked_ns[PackId{7}] = 5;
+  state.damaged.push_back(BlockId{sha256("damaged")});
+  const Bytes scrub = encode_scrub_state(state);
+  add(Bytes(1, kScrub) + scrub);
+  add(Bytes(1, kScrub) + scrub.substr(0, scrub.size() - 8));
+  const Evidence evidence{.kind = RemovalKind::kTruncated, .end = 7, .command = "sh", .path = "a"};
+  add(Bytes(1, kEvidence) + encode(evidence));
 }
 
 }  // namespace amberfs
@@ -119,6 +148,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case kPacked:
       check_packed(input);
+      break;
+    case kScrub:
+      check_scrub(input);
+      break;
+    case kEvidence:
+      check_evidence(input);
       break;
     default:
       check_state(input);

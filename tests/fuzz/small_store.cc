@@ -34,9 +34,26 @@ Status SmallStore::SplitIo::make_directory(const std::string& path) {
   return memory_.make_directory(path);
 }
 
-SmallStore::SmallStore() {
-  require(Engine::create(io_, path_, default_config_text(std::string(32, '0'))).has_value());
+SmallStore::SmallStore(std::shared_ptr<const StoreCipher> cipher) : cipher_(std::move(cipher)) {
+  const std::string id(32, '0');
+  std::optional<NewKeys> keys;
+  if (cipher_) {
+    // The engine is given the cipher: what the slots hold does not matter.
+    keys.emplace(NewKeys{KeySlots(id), cipher_});
+    const auto secret = [](char byte) { return SecretBytes::copy_of(Bytes(kKeySize, byte)); };
+    require(
+        keys->slots.add(secret('T').value(), {SecretKind::kKeyFile, secret('F').value()}, "fuzz")
+            .has_value());
+  }
+  const std::string config = default_config_text(id, cipher_ != nullptr);
+  require(Engine::create(io_, path_, config, 0, std::move(keys)).has_value());
   fill();
+}
+
+Result<RebuildReport> SmallStore::rebuild_index() {
+  BlockStoreOptions options;
+  options.cipher = cipher_;
+  return BlockStore::rebuild_index(io_, path_, options);
 }
 
 void SmallStore::fill() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SmallStore: a store with two snapshots and changes that are only in its journal, as a kill of the
 // server leaves it, whose files a fuzz target may change before it is opened. The files are in
-// memory; only the index (LMDB maps it) and the lock lie in a directory of their own.
+// memory; only the index (LMDB maps it) and the lock lie in a directory of their own. It may be an
+// encrypted one.
 // Threads: one.
 #pragma once
 
@@ -16,7 +17,7 @@ namespace amberfs::fuzz {
 
 class SmallStore {
  public:
-  SmallStore();
+  explicit SmallStore(std::shared_ptr<const StoreCipher> cipher);
 
   // As it was made. What an engine does to it is forgotten.
   void restore();
@@ -24,7 +25,8 @@ class SmallStore {
   [[nodiscard]] testing::MemoryIo::Files& files() { return memory_.files(); }
   [[nodiscard]] Io& io() { return io_; }
   [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] Result<std::unique_ptr<Engine>> open() { return Engine::open(io_, path_); }
+  [[nodiscard]] Result<std::unique_ptr<Engine>> open() { return Engine::open(io_, path_, cipher_); }
+  [[nodiscard]] Result<RebuildReport> rebuild_index();
 
   // Path → content, of each snapshot, by its id.
   using Contents = std::map<std::string, Bytes>;
@@ -65,6 +67,7 @@ class SmallStore {
   void fill();
   void keep(Engine& engine);
 
+  const std::shared_ptr<const StoreCipher> cipher_;
   const testing::TempDir directory_;
   const std::string path_ = directory_ / "store";
   const std::unique_ptr<Io> disk_ = make_posix_io();

@@ -5,6 +5,7 @@
 // is written afterwards is there when it is opened again. At last its index is made anew from the
 // packs.
 //
+//   input:  u8 choice (bit 0: of an encrypted store; bit 1: the index is made anew), changes
 //   change: u8 which file, u8 kind, u32 where, u8 how much, and as many bytes
 #include "fs/check.h"
 #include "fs/verify_store.h"
@@ -138,7 +139,7 @@ void use(SmallStore& store) {
 }
 
 void rebuild(SmallStore& store) {
-  if (!BlockStore::rebuild_index(store.io(), store.path(), {})) return;
+  if (!store.rebuild_index()) return;
   auto opened = store.open();
   if (opened) read_snapshots(**opened, store);
 }
@@ -152,25 +153,34 @@ Bytes change(std::uint8_t file, Kind kind, std::uint32_t where, ByteView how) {
 }  // namespace
 
 void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
-  add({});
-  for (std::uint8_t file = 0; file < 8; ++file) {
+  for (const char choice : {'\2', '\3'}) {
+    add(Bytes(1, choice));
+    add(choice + change(1, kFlip, 4200, "\x80") + change(2, kZero, 300, "") +
+        change(3, kRemove, 0, ""));
+  }
+  for (std::uint8_t file = 0; file < 14; ++file) {
     for (std::uint8_t kind = 0; kind < kKinds; ++kind) {
-      add(change(file, static_cast<Kind>(kind), 100 + 997U * kind, "x"));
+      const char choice = static_cast<char>((file + kind) % 4);
+      add(choice + change(file, static_cast<Kind>(kind), 100 + 997U * kind, "x"));
     }
   }
-  add(change(1, kFlip, 4200, "\x80") + change(2, kZero, 300, "") + change(3, kRemove, 0, ""));
 }
 
 }  // namespace amberfs
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace amberfs;
-  if (size > 4 * kKiB) return 0;
-  static auto& store = *new fuzz::SmallStore;  // outlives OpenSSL
+  if (size == 0 || size > 4 * kKiB) return 0;
+  // These outlive OpenSSL.
+  static auto& cipher = *new std::shared_ptr<const StoreCipher>(
+      StoreCipher::make(SecretBytes::copy_of(Bytes(kKeySize, 'T')).value()).value());
+  static auto& plain = *new fuzz::SmallStore(nullptr);
+  static auto& encrypted = *new fuzz::SmallStore(cipher);
+  fuzz::SmallStore& store = (data[0] & 1) != 0 ? encrypted : plain;
   store.restore();
-  Decoder d(fuzz::as_bytes(data, size));
+  Decoder d(fuzz::as_bytes(data + 1, size - 1));
   for (int i = 0; i < kChangesMax && d.ok() && d.remaining() > 0; ++i) change_file(store, d);
   use(store);
-  if (size % 4 == 0) rebuild(store);
+  if ((data[0] & 2) != 0) rebuild(store);
   return 0;
 }
