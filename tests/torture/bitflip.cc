@@ -11,7 +11,8 @@
 //   CRASH        the process died, or hung: a bug
 //
 // usage: bitflip [--encrypted] [--flips 10000] [--ranges 1000] [--seed N] [--directory /dev/shm]
-//                [--only PART-OF-A-FILE-NAME] [--verbose]
+//                [--only PART-OF-A-FILE-NAME] [--verbose] [--plant]
+// --plant: one byte of what is expected is another than was written, so that it must find a bug.
 // Each damage is tried in a process of its own. Prints a table in Markdown. Exit status 1: a bug.
 #include "blockstore/base/log.h"
 #include "tests/torture/damaged_store.h"
@@ -260,6 +261,7 @@ struct Options {
   std::string directory = "/dev/shm";
   std::string only;
   bool verbose = false;
+  bool plant = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -268,7 +270,8 @@ Options parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     options.verbose |= name == "--verbose";
     options.encrypted |= name == "--encrypted";
-    if (name == "--verbose" || name == "--encrypted") continue;
+    options.plant |= name == "--plant";
+    if (name == "--verbose" || name == "--encrypted" || name == "--plant") continue;
     const char* value = i + 1 < argc ? argv[++i] : "";
     if (name == "--flips") options.flips = std::strtoull(value, nullptr, 10);
     if (name == "--ranges") options.ranges = std::strtoull(value, nullptr, 10);
@@ -282,7 +285,8 @@ Options parse(int argc, char** argv) {
 int run(const Options& options) {
   const std::string scratch = options.directory + "/amberfs-bitflip-" + std::to_string(::getpid());
   fs::create_directories(scratch);
-  const Expected expected = make_store(scratch + "/pristine", options.encrypted);
+  Expected expected = make_store(scratch + "/pristine", options.encrypted);
+  if (options.plant) expected["first"]["file7"].at(70'000) ^= 1;
   Campaign campaign(scratch, options.seed, options.only, options.verbose);
   campaign.run(options.flips, false, expected);
   campaign.run(options.ranges, true, expected);
