@@ -258,6 +258,14 @@ def rows_of(table, size, files):
         yield {"key": key, "work": work.format(size=size, files=files), "unit": unit, "forms": cells}
 
 
+def head(result):
+    machine = result["machine"]
+    kind = "smoke run: the figures mean nothing" if result["smoke"] else \
+        "quick run" if result["quick"] else "full run"
+    return (f"{machine['date']}, {kind}; {machine['cpus']} × {machine['cpu']}, {machine['memory_gib']} GiB, "
+            f"Linux {machine['kernel']}, {machine['amberfs']}.")
+
+
 def table_text(rows):
     lines = ["| work | unit | " + " | ".join(FORMS) + " |", "| --- " * (len(FORMS) + 2) + "|"]
     for row in rows:
@@ -307,7 +315,7 @@ def main(arguments):
         result = {"machine": describe([], options.binary), "quick": options.quick, "smoke": options.smoke,
                   "rows": rows}
     (options.out / "protection.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
-    text = table_text(rows)
+    text = f"{head(result)}\n\n{table_text(rows)}"
     (options.out / "protection.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
