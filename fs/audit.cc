@@ -119,6 +119,8 @@ void Audit::write_notices() {
     write(event_name(notice.evidence), actor_of(notice.evidence),
           to_json(notice.number, notice.evidence));
   }
+  const std::uint64_t left_out = parts_.tampering.take_left_out();
+  if (left_out > 0) write("tampering_left_out", current_actor(), {{"events", left_out}});
 }
 
 void Audit::tick(bool may_drop) {

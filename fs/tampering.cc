@@ -351,6 +351,8 @@ void Tampering::done(Kept kept) {
     told->evidence = evidence;
   } else if (notices_.size() < kNoticesMax) {
     notices_.push_back({kept.number, evidence});
+  } else {
+    ++left_out_;
   }
   if (kept.number == evidence.file) return;  // nothing can be added to it
   if (events_.size() >= kRememberedMax) forget_old_events(evidence.last_ns);
@@ -377,6 +379,11 @@ std::vector<Notice> Tampering::take_notices() {
                             std::make_move_iterator(notices_.end()));
   notices_.clear();
   return taken;
+}
+
+std::uint64_t Tampering::take_left_out() {
+  MutexLock lock(mu_);
+  return std::exchange(left_out_, 0);
 }
 
 void Tampering::close_event(Ino file) {

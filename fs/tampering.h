@@ -96,6 +96,8 @@ class Tampering {
 
   // ---- for the audit thread and commands
   [[nodiscard]] std::vector<Notice> take_notices() EXCLUDES(mu_);
+  // How many there were besides since the last time: too many at once. Their evidence is kept.
+  [[nodiscard]] std::uint64_t take_left_out() EXCLUDES(mu_);
   // Events that are not over yet keep their evidence.
   [[nodiscard]] bool is_open(Ino number) EXCLUDES(mu_);
   // Nothing is added any more to the event that is open for this file.
@@ -143,6 +145,7 @@ class Tampering {
   std::unordered_map<Ino, Event> events_ GUARDED_BY(mu_);  // by file
   std::unordered_map<Ino, bool> watched_ GUARDED_BY(mu_);  // files that were looked at
   std::deque<Notice> notices_ GUARDED_BY(mu_);
+  std::uint64_t left_out_ GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace amberfs

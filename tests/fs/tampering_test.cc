@@ -305,6 +305,19 @@ TEST_F(TamperingTest, WhatLiesAboveMoreExtentsThanABatchKeepsIsWrittenInSeveral)
   same();
 }
 
+TEST_F(TamperingTest, SaysHowManyNoticesWereTooManyAtOnce) {
+  constexpr std::size_t kNoticesMax = 10'000;
+  constexpr std::size_t kMore = 3;
+  for (std::size_t i = 0; i < kNoticesMax + kMore; ++i) {
+    log(std::to_string(i), "line\n");
+    ASSERT_EQ(unlink(std::to_string(i)), 0);
+  }
+  EXPECT_EQ(store.tampering().take_notices().size(), kNoticesMax);
+  EXPECT_EQ(store.tampering().take_left_out(), kMore);
+  EXPECT_EQ(store.tampering().take_left_out(), 0U);
+  EXPECT_EQ(events().size(), kNoticesMax + kMore) << "the evidence of all is kept";
+}
+
 TEST_F(TamperingTest, DroppedEvidenceIsGone) {
   const Ino f = log("app.log", "secret");
   resize(f, 0);

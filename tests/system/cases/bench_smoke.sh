@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
+# timeout: 300
 # one form: tools/benchmark makes the stores, and chooses their form
 # The benchmark suite runs, every group of it, and gives a figure for each row. Not how fast.
 . "$AMBERFS_LIB/lib.sh"
