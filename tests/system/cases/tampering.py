@@ -140,7 +140,12 @@ def damaged(content, says):
 
 lines = good.splitlines(keepends=True)
 damaged(b"".join(lines[:2] + lines[3:]), ["does not go on"])
-damaged(good.replace(b'"command":"rm"', b'"command":"sh"', 1), ["does not go on"])
+if amber.ENCRYPTED:
+    amber.check(b'"command"' not in good and b"app.log" not in good, "the log of an encrypted store can be read")
+    at = good.index(b'"sealed":"', len(good) // 2) + 10
+    damaged(good[:at] + (b"1" if good[at:at + 1] == b"0" else b"0") + good[at + 1:], ["does not go on"])
+else:
+    damaged(good.replace(b'"command":"rm"', b'"command":"sh"', 1), ["does not go on"])
 # What the map knows is written again, so that the log may even be longer than before.
 damaged(b"".join(lines[:3]), ["cut off", "its beginning is not"])
 damaged(b"{}\n" + good, ["no line"])
