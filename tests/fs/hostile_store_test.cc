@@ -37,9 +37,8 @@ class HostileStore : public ::testing::Test {
       const auto made = files.make({}, kRootIno, name, {.mode = S_IFREG | 0600});
       if (made) (void)files.write({}, made->ino, 0, "a line of a log\n", {});
       (void)(*engine)->snapshot({.reason = name});
-      (void)Service(**engine).call(R"({"command":"forget","snaps":["latest"],"yes":true})", {});
+      (void)Service(**engine).call(R"({"command":"forget","snaps":["latest"]})", {});
       (void)verify_store(**engine, true, {});
-      (void)Service(**engine).call(R"({"command":"gc"})", {});
       (void)(*engine)->close();
     }
     engine = {};
