@@ -142,7 +142,11 @@ void fuzz::add_seeds(const std::function<void(Bytes)>& add) {
   add('\3' + sealed);
   add('\7' + plain);
   add('\0' + plain + "{\"sequence\":4,\"prev");
-  add('\0' + plain + R"({"event":"x","sequence":4,"time_ns":5,"previous":"","durable":9})" + "\n");
+  // What took a server down once.
+  const Bytes line = R"({"event":"x","sequence":4,"time":"t","time_ns":5,"previous":"",)";
+  add('\0' + plain + line + "\"durable\":9}\n");
+  add('\0' + plain + line + "\"durable\":\"9\"}\n");
+  add('\0' + line + "\"more\":" + Bytes(50'000, '[') + Bytes(50'000, ']') + "}\n");
 }
 
 }  // namespace amberfs
