@@ -12,8 +12,12 @@ namespace amberfs::tools {
 
 [[nodiscard]] std::string human_size(std::uint64_t bytes);  // "12.3 MiB"
 
-// Columns as wide as their widest cell; the last one is not padded.
-[[nodiscard]] std::string format_table(const std::vector<std::vector<std::string>>& rows);
+// With \xNN in place of control characters: names of programs, reasons and labels are what somebody
+// chose, and a terminal obeys what it is sent.
+[[nodiscard]] std::string printable(std::string_view text);
+
+// Columns as wide as their widest cell, which are made printable; the last one is not padded.
+[[nodiscard]] std::string format_table(const std::vector<std::vector<std::string>>& cells);
 
 // Everything to stdout, or an error (a full disk, a closed pipe).
 [[nodiscard]] Status print(std::string_view text);

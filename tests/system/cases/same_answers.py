@@ -29,7 +29,10 @@ with amber.Amber() as a:
         log.write(b"one more line\n")
     os.unlink(a.path("dir/b.log"))
     amber.write_file(a.path("dir/b.log"), b"another\n")
-    a.snapshot("--name", "two")
+    a.snapshot("--name", "two", "--reason", "\x1b[2Jred\x9b and\u0085 more")
+    listed = amber.run("list", a.mnt).stdout
+    amber.check("\\x1b[2Jred" in listed and "\x1b" not in listed and "\u0085" not in listed,
+                f"a reason reaches the terminal as it is: {listed!r}")
     os.rename(a.path("app.log"), a.path("app.log.1"))
     mounted, by_store = ask(a.mnt), ask(a.store)
     a.umount()
