@@ -74,7 +74,9 @@ TEST_F(PosixIoTest, DoesNotWaitForPipesNorReadDevices) {
 TEST_F(PosixIoTest, TellsLinksInAList) {
   fs::create_symlink(victim_, link_);
   std::string links;
-  for (const DirEntry& entry : *io_->list(dir_.path())) {
+  const auto entries = io_->list(dir_.path());
+  ASSERT_TRUE(entries);
+  for (const DirEntry& entry : *entries) {
     if (entry.is_link) links += entry.name;
   }
   EXPECT_EQ(links, "link");

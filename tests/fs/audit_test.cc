@@ -132,7 +132,9 @@ TEST_F(AuditTest, ALineThatAKillTookIsWrittenAtTheNextOpening) {
   const Bytes before = log_bytes();
   EXPECT_EQ(before.find("tampering"), Bytes::npos);
   kill_and_open();
-  if (!testing::encrypting()) EXPECT_THAT(log_bytes(), HasSubstr("found_after_restart"));
+  if (!testing::encrypting()) {
+    EXPECT_THAT(log_bytes(), HasSubstr("found_after_restart"));
+  }
   EXPECT_GT(log_bytes().size(), before.size());
   EXPECT_THAT(events("tampering"), SizeIs(1));
   const Bytes once = log_bytes();

@@ -189,7 +189,14 @@ class Campaign {
     const ReadBack before = read_all(engine, expected);
     if (before.wrong) return Outcome::kWrongBytes;
     const bool was_good = is_verified(engine);
-    const bool all_there = must(engine.scrub({})).lost.empty();
+    const ScrubReport scrubbed = must(engine.scrub({}));
+    const bool all_there = scrubbed.lost.empty();
+    const bool incomplete_before = before.failed || before.behind;
+    if (was_good && all_there && scrubbed.repaired.empty() && scrubbed.parity.empty()) {
+      // The scrub changed nothing, so there is nothing to look at again.
+      if (was_set_aside()) return Outcome::kNamed;
+      return incomplete_before ? Outcome::kWrongBytes : Outcome::kHarmless;
+    }
     const ReadBack after = read_all(engine, expected);
     if (after.wrong) return Outcome::kWrongBytes;
     const bool is_good = is_verified(engine);
@@ -199,7 +206,7 @@ class Campaign {
     }
     if (!was_good || was_set_aside()) return Outcome::kNamed;
     // Not named, and something cannot be read or is older than it was: as bad as a wrong byte.
-    const bool incomplete = before.failed || after.failed || before.behind || after.behind;
+    const bool incomplete = incomplete_before || after.failed || after.behind;
     return incomplete || !all_there || !is_good ? Outcome::kWrongBytes : Outcome::kHarmless;
   }
 
