@@ -2,6 +2,7 @@
 // The text of key slots: strict, as who can write the store can write this: sizes, counts and costs
 // are bounded before anything is computed, and a member that is missing, double or unknown is an
 // error.
+#include "blockstore/base/flat_json.h"
 #include "blockstore/base/hash.h"
 #include "blockstore/key_slots.h"
 
@@ -147,13 +148,8 @@ Result<KeySlot> read_slot(const Json& json) {
 
 Result<Json> parse(ByteView text) {
   if (text.size() > KeySlots::kFileSizeMax) return damaged("larger than it can be");
-  bool too_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    too_deep = too_deep || depth > kNestingMax;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, keep, false);
-  if (too_deep || !json.is_object()) return damaged("not JSON");
+  Json json = parse_flat_json(text, kNestingMax);
+  if (!json.is_object()) return damaged("not JSON");
   if (json.value("amberfs", Json()) != "keys") return damaged("not a file of keys");
   const Json format = json.value("format", Json());
   if (!format.is_number_unsigned() || format < kFormat) return damaged("no format");

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/document_seal.h"
 
+#include "blockstore/base/flat_json.h"
 #include "blockstore/base/hash.h"
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -13,7 +12,6 @@ namespace {
 
 using Json = nlohmann::json;  // keys sorted, so dump() is canonical
 
-constexpr int kNestingMax = 16;
 constexpr std::array<std::string_view, 6> kBound{"amberfs",  "format", "id",
                                                  "sequence", "time",   "time_ns"};
 // Readable, but not bound: it carries a signature of its own, and repair may write it anew without
@@ -42,13 +40,8 @@ std::string finished(Json json) {
 
 // Checked, and without its checksum.
 Result<Json> parse(ByteView text) {
-  bool too_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    too_deep = too_deep || depth > kNestingMax;
-    return !too_deep;
-  };
-  Json json = Json::parse(text, keep, false);
-  if (too_deep || !json.is_object()) return corrupt("not JSON");
+  Json json = parse_flat_json(text);
+  if (!json.is_object()) return corrupt("not JSON");
   const Json checksum = json.value(kChecksum, Json());
   json.erase(kChecksum);
   if (checksum != hash_of(json)) return corrupt("its checksum does not match");
@@ -92,11 +85,13 @@ Result<std::string> open_document(const Sealer& sealer, ByteView text) {
   }
   const auto plain = sealer.open(bound_text(json), bytes);
   if (!plain) return corrupt("it is not what this store's key sealed");
-  Json hidden = Json::parse(*plain, nullptr, false);
+  Json hidden = parse_flat_json(*plain);
   if (!hidden.is_object()) return corrupt("what is sealed is no JSON");
   json.erase(kSealed);
   for (auto& [member, value] : hidden.items()) {
-    if (is_visible(member)) return corrupt("a member is there twice");
+    if (is_visible(member) || member == kSealed || member == kChecksum) {
+      return corrupt("a member is there twice");
+    }
     json[member] = std::move(value);
   }
   return finished(std::move(json));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "snapshot/json_document.h"
 
+#include "blockstore/base/flat_json.h"
 #include "blockstore/base/hash.h"
 
 namespace amberfs {
 namespace {
 
 // dump() recurses into the text that a file gives it; a document is nearly flat.
-constexpr int kNestingMax = 16;
 
 template <std::size_t kSize>
 std::string hex_of(const std::array<std::uint8_t, kSize>& bytes) {
@@ -43,14 +43,8 @@ std::unexpected<Error> DocumentKind::corrupt(const std::string& why) const {
 }
 
 Result<Json> parse_document(ByteView text, const DocumentKind& kind) {
-  bool too_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    too_deep = too_deep || depth > kNestingMax;
-    return !too_deep;  // what is refused is not built
-  };
-  Json json = Json::parse(text, keep, false);
-  if (too_deep) return kind.corrupt("nested too deep");
-  if (!json.is_object()) return kind.corrupt("not JSON");
+  Json json = parse_flat_json(text);
+  if (!json.is_object()) return kind.corrupt("not JSON, or nested too deep");
   if (json.value("amberfs", Json()) != kind.name) {
     return kind.corrupt("not a " + std::string(kind.name));
   }

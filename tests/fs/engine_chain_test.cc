@@ -317,7 +317,7 @@ TEST_F(EngineChain, ABeginThatWasCutShortIsFinished) {
   snapshot();
   ASSERT_TRUE(engine_->close());
   engine_.reset();
-  ASSERT_TRUE(Chain::create(*io_, store()));
+  ASSERT_TRUE(Chain::create(*io_, store(), testing::test_cipher()));
   open();
   change();
   snapshot();

@@ -103,6 +103,28 @@ TEST(DocumentSeal, ReadsTheExampleOfTheDocument) {
   EXPECT_EQ(manifest->reason, "kernel 6.18");
 }
 
+// Who has the key could hide anything: it never becomes a document that cannot be sealed again.
+TEST(DocumentSeal, RefusesHiddenMembersThatAreItsOwn) {
+  Manifest manifest = example();
+  const Json document = Json::parse(seal_document(sealer(), encode_manifest(manifest)).value());
+  for (const char* hidden : {R"({"checksum":"x"})", R"({"sealed":"x"})", R"({"id":"x"})", "[]"}) {
+    const std::string text = changed(document.dump(), [&](Json& json) {
+      Json bound = json;
+      bound.erase("sealed");
+      bound.erase("link");
+      json["sealed"] = to_hex(sealer().seal(bound.dump(), ByteView(hidden)));
+    });
+    EXPECT_EQ(open_document(sealer(), text).error().code, Errc::kCorrupt) << hidden;
+  }
+  const std::string harmless = changed(document.dump(), [&](Json& json) {
+    Json bound = json;
+    bound.erase("sealed");
+    bound.erase("link");
+    json["sealed"] = to_hex(sealer().seal(bound.dump(), ByteView(R"({"name":"x"})")));
+  });
+  EXPECT_TRUE(open_document(sealer(), harmless)) << "the attempts above are not the right ones";
+}
+
 TEST(DocumentSeal, RefusesOtherKeysAndPlainTexts) {
   Manifest manifest = example();
   const std::string text = encode_manifest(manifest);
