@@ -5,6 +5,7 @@ to the byte, the packs get smaller; the same after a kill -9 right behind it, an
 import json
 import multiprocessing
 import os
+import time
 
 import amber
 
@@ -20,6 +21,7 @@ def write(path, seed, stop, expected):
         model[at:at + len(data)] = data
         if rng.randrange(20) == 0:
             os.fsync(fd)
+        time.sleep(0.002)  # on a busy machine gc would never catch up with all that is kept as evidence
         if len(model) > 4 << 20:
             os.ftruncate(fd, 0)
             model.clear()
