@@ -154,7 +154,9 @@ Status FileJournal::recover(const JournalPosition& from, const ReplayVisitor& vi
     durable_seq_ = end.next_seq - 1;
   }
   if (only_look) {
-    (void)break_with({Errc::kUnsupported, 0, "it is only looked at", directory_}, "append");
+    MutexLock lock(broken_mu_);
+    broken_ = Error{Errc::kBroken, 0, "the journal is only looked at", directory_};
+    is_broken_ = true;
     return ok();
   }
   if (replayed.damage) return begin_anew();
@@ -168,11 +170,18 @@ Status FileJournal::set_aside(const Replayed& replayed) {
                    .last_seq = replayed.lost_up_to,
                    .found_ns = now_ns(),
                    .durable_ns = mark_.state().time_ns};
-  loss.why = replayed.damage ? replayed.damage->to_string()
+  loss.why = replayed.damage ? replayed.damage->tried + ": " + replayed.damage->object
                              : fmt::format(
                                    "the journal ends behind batch {}, but had been durable "
                                    "up to batch {}",
                                    loss.first_seq - 1, loss.last_seq);
+  // One that nobody has acknowledged stays in what is said.
+  if (const auto earlier = mark_.state().loss) {
+    loss.why +=
+        fmt::format("; batches {} to {} were lost before", earlier->first_seq, earlier->last_seq);
+    loss.first_seq = std::min(loss.first_seq, earlier->first_seq);
+    loss.last_seq = std::max(loss.last_seq, earlier->last_seq);
+  }
   if (options_.set_aside) {
     TRY(visit_behind(pool_, cipher_, replayed.end, options_.set_aside));
   }
@@ -369,8 +378,12 @@ Status FileJournal::sync_to(std::uint64_t seq) {
     TRY_ASSIGN(const bool flusher, become_flusher(seq, failures));
     if (!flusher) return ok();
     Result<JournalPosition> durable = flush();
-    // Before anybody is told, so that what was promised is known to have been there.
-    if (durable) note_durable(*durable);
+    // The mark before anybody is told, so that what was promised is known to have been there.
+    if (durable) {
+      note_durable(*durable);
+      MutexLock lock(append_mu_);
+      durable_seq_ = std::max(durable->next_seq - 1, durable_seq_.load());
+    }
     Status status = durable ? ok() : Status(fail(std::move(durable).error()));
     end_flush(status);
     TRY(std::move(status));
@@ -412,7 +425,6 @@ Result<JournalPosition> FileJournal::flush() {
   }
   MutexLock lock(append_mu_);
   TRY(check_not_broken());
-  durable_seq_ = std::max(end.next_seq - 1, durable_seq_.load());
   // All but the tail were left before the flush began: nothing is written to them any more.
   std::erase_if(unsynced_, [&segments, tail = tail_](const Unsynced& unsynced) {
     return unsynced.segment != tail && std::ranges::count(segments, unsynced.segment) > 0;

@@ -51,6 +51,10 @@ Result<int> run_seal(const std::string& target, bool anew, const Context& contex
 
 Result<std::string> read_key(const std::string& key_or_file) {
   if (key_or_file.empty() || parse_public_key(key_or_file)) return key_or_file;
+  if (key_or_file.starts_with("amberfs-key:")) {
+    return fail(Errc::kBadRequest, 0, "read a verification key: amberfs-key: and 64 hex digits",
+                key_or_file);
+  }
   constexpr std::uint64_t kSizeMax = 4 * kKiB;
   TRY_ASSIGN(const Bytes text, make_posix_io(Links::kFollow)->read_file(key_or_file, kSizeMax));
   const auto key = parse_public_key(text);

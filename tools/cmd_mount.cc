@@ -188,7 +188,9 @@ Status recover_mount(const std::string& directory) {
     status = ask(directory, {{"command", "status"}});
   }
   if (!status) {
-    return fail(Errc::kMountFailed, 0, "recover: the server still cannot start; see server.log",
+    return fail(Errc::kMountFailed, 0,
+                "recover: the server still cannot start; see server.log. What it says to do to "
+                "the store comes after: amberfs umount DIR",
                 directory);
   }
   return ok();

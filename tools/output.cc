@@ -20,6 +20,21 @@ std::size_t width_of(std::string_view text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
+// Bytes of the control character that the text begins with; 0: none.
+std::size_t control_size(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  if (byte(0) < 0x20 || byte(0) == 0x7f) return 1;
+  // U+0080 to U+009F, which some terminals obey as well.
+  if (byte(0) == 0xc2 && byte(1) >= 0x80 && byte(1) < 0xa0) return 2;
+  // What hides or turns around what is beside it: U+200B-200F, U+202A-202E, U+2066-2069.
+  const bool hides = byte(1) == 0x80 && byte(2) >= 0x8b && byte(2) <= 0x8f;
+  const bool turns = byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae;
+  const bool isolates = byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9;
+  return byte(0) == 0xe2 && (hides || turns || isolates) ? 3 : 0;
+}
+
 }  // namespace
 
 std::string human_size(std::uint64_t bytes) {
@@ -35,17 +50,13 @@ std::string human_size(std::uint64_t bytes) {
 
 std::string printable(std::string_view text) {
   std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    // U+0080 to U+009F, which some terminals obey as well.
-    const bool high =
-        byte == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (byte >= 0x20 && byte != 0x7f && !high) {
-      plain += text[i];
-      continue;
+  while (!text.empty()) {
+    const std::size_t size = control_size(text);
+    for (const char c : text.substr(0, size)) {
+      plain += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
     }
-    plain += fmt::format("\\x{:02x}", byte);
-    if (high) plain += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[++i]));
+    if (size == 0) plain += text.front();
+    text.remove_prefix(std::max<std::size_t>(size, 1));
   }
   return plain;
 }

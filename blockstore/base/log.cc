@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/base/log.h"
 
+#include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 
 namespace amberfs {
@@ -14,8 +17,8 @@ namespace {
 
 spdlog::logger& logger() {
   static const auto instance = [] {
-    auto made = std::make_shared<spdlog::logger>(
-        "amberfs", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("amberfs",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ amberfs %l: %v", spdlog::pattern_time_type::utc);
     made->flush_on(spdlog::level::info);
     return made;
@@ -48,6 +51,12 @@ Status open_log_file(const std::string& path) {
   if (::lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
     return fail(Errc::kIo, 0, "open log: a link, device or pipe has no place in a store", path);
   }
+  // Made here, as the server's umask is that of the files of programs: none.
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return fail(errc_for(errno), errno, "open log", path);
+  const bool is_private = ::fchmod(fd, 0600) == 0;
+  const int error = errno;
+  if (::close(fd) != 0 || !is_private) return fail(errc_for(error), error, "open log", path);
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
     sink->set_formatter(std::make_unique<spdlog::pattern_formatter>(

@@ -86,6 +86,27 @@ TEST_F(JournalLossTest, ADurableRecordZeroedAtTheEndIsALoss) {
   EXPECT_FALSE(open().journal->loss());
 }
 
+TEST_F(JournalLossTest, ALaterLossDoesNotHideAnEarlierOne) {
+  const auto places = write({"a", "b", "c", "d"});
+  change(1, places[1].offset, places[4].offset);
+  ASSERT_TRUE(open().journal->loss());
+  JournalPosition last;
+  {
+    OpenedJournal opened = open();
+    append_named(*opened.journal, "B");
+    ASSERT_TRUE(opened.journal->sync_to(2));
+    last = opened.journal->tail();
+    append_named(*opened.journal, "C");
+    ASSERT_TRUE(opened.journal->sync_to(3));
+  }
+  change(last.segment, last.offset, last.offset + 60);
+  const auto loss = open().journal->loss();
+  ASSERT_TRUE(loss);
+  EXPECT_EQ(loss->first_seq, 2U);
+  EXPECT_EQ(loss->last_seq, 4U);
+  EXPECT_NE(loss->why.find("batches 2 to 4 were lost before"), std::string::npos) << loss->why;
+}
+
 TEST_F(JournalLossTest, ADurableRecordCutOffIsALoss) {
   const auto places = write({"a", "b"});
   std::filesystem::resize_file(path(1), places[2].offset - 3);

@@ -81,6 +81,10 @@ def socket_of(a):
 
 def only_root(a):
     amber.equal(stat.S_IMODE(os.stat(socket_of(a)).st_mode), 0o600, "mode of the socket")
+    for folder, _, files in os.walk(a.store):
+        for name in files:
+            mode = os.lstat(os.path.join(folder, name)).st_mode
+            amber.equal(stat.S_IMODE(mode) & 0o077, 0, f"others may use {name} of the store: {oct(mode)}")
     for groups in ((), (GROUP,)):
         told = as_user(BINARY, "list", a.mnt, groups=groups, code=3).stderr
         amber.check("only root" in told, f"not told who may: {told}")
