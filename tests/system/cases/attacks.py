@@ -189,7 +189,7 @@ def main():
     amber.check(f"Chain: 6 links, head {heads[6]}" in said, "the head is not told")
     write(store.key.encode() + b"\n", amber.scratch("my.pub"))
     amber.run("verify", store.path, "--key", amber.scratch("my.pub"))
-    amber.refused("verify", store.path, "--key", "amberfs-key:12", code=3, says=["no such file"])
+    amber.refused("verify", store.path, "--key", "amberfs-key:12", code=2, says=["64 hex digits"])
     amber.refused("verify", store.path, "--head", "6:abc", code=2, says=["no head"])
 
     path = store.attack("a line edited in an old snapshot's block")
