@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // LMDB read transactions never outlive a call, so that no reader keeps old pages from being reused
 // and the map can grow: growing needs a moment without any transaction.
+// LMDB trusts its file, and would die of a damaged one. So what is read is read by IndexPages,
+// below a read transaction that keeps the pages; and before LMDB changes anything, IndexCheck has
+// seen every page that it is going to look at.
 #include "blockstore/base/coding.h"
 #include "blockstore/base/mutex.h"
+#include "blockstore/index_check.h"
 #include "blockstore/index_format.h"
 
 #include <lmdb.h>
@@ -36,12 +40,14 @@ struct CloseEnv {
 struct AbortTxn {
   void operator()(MDB_txn* txn) const { mdb_txn_abort(txn); }
 };
-struct CloseCursor {
-  void operator()(MDB_cursor* cursor) const { mdb_cursor_close(cursor); }
-};
 using Env = std::unique_ptr<MDB_env, CloseEnv>;
 using Txn = std::unique_ptr<MDB_txn, AbortTxn>;
-using Cursor = std::unique_ptr<MDB_cursor, CloseCursor>;
+
+// What a read transaction sees: it keeps the pages.
+struct Reading {
+  Txn txn;
+  IndexRoots roots;
+};
 
 struct Table {
   const char* name;
@@ -55,8 +61,12 @@ struct Tables {
 
 class LmdbIndex final : public Index {
  public:
-  LmdbIndex(std::string path, Env env, std::shared_ptr<const StoreCipher> cipher)
-      : path_(std::move(path)), env_(std::move(env)), values_(std::move(cipher)) {}
+  LmdbIndex(std::string path, Env env, std::unique_ptr<IndexPages> pages,
+            std::shared_ptr<const StoreCipher> cipher)
+      : path_(std::move(path)),
+        env_(std::move(env)),
+        pages_(std::move(pages)),
+        values_(std::move(cipher)) {}
 
   // `create` makes the tables and the version record.
   Status start(bool create);
@@ -76,17 +86,25 @@ class LmdbIndex final : public Index {
     return fail(Errc::kIndexDamaged, 0, std::move(tried), path_);
   }
   Result<Txn> begin(unsigned flags) REQUIRES_SHARED(growing_);
-  Status check_size();
+  Result<Reading> begin_reading() REQUIRES_SHARED(growing_);
+  // As it stands in the file; nullopt: there is none.
+  Result<std::optional<Bytes>> read(const Reading& reading, const Table& table, ByteView key);
   Status open_tables(MDB_txn* txn, bool create);
-  Status check_version(MDB_txn* txn);
-  Result<Bytes> meta(MDB_txn* txn, ByteView key);
+  Status check_version(const Reading& reading);
+  Status check_tables(const Reading& reading);
+  Status check_for(const IndexCommit& change) REQUIRES_SHARED(growing_);
+  Result<Bytes> meta(ByteView key);
   // The value as it was before it was sealed, decoded; nullopt when it does not open, or decode.
   template <class Decode>
-  auto decoded(const Table& table, const MDB_val& key, const MDB_val& value, const Decode& decode)
+  auto decoded(const Table& table, ByteView key, ByteView value, const Decode& decode)
       -> decltype(decode(ByteView{})) {
     Bytes buffer;
-    const auto plain = values_.open(table.name, to_view(key), to_view(value), buffer);
+    const auto plain = values_.open(table.name, key, value, buffer);
     return plain ? decode(*plain) : std::nullopt;
+  }
+  template <class Decode>
+  auto decoded(const Table& table, const MDB_val& key, const MDB_val& value, const Decode& decode) {
+    return decoded(table, to_view(key), to_view(value), decode);
   }
 
   int try_commit(const IndexCommit& change) REQUIRES_SHARED(growing_);
@@ -107,6 +125,7 @@ class LmdbIndex final : public Index {
 
   const std::string path_;
   Env env_;
+  const std::unique_ptr<IndexPages> pages_;
   const IndexValues values_;
   Tables tables_;
   SharedMutex growing_;  // exclusive: no transaction is open
@@ -141,13 +160,30 @@ Result<Txn> LmdbIndex::begin(unsigned flags) {
   return Txn(txn);
 }
 
+// The page that says so is written again by the second commit from then on: who is overtaken twice
+// looks again.
+Result<Reading> LmdbIndex::begin_reading() {
+  constexpr int kTries = 4;
+  Result<IndexRoots> roots = IndexRoots{};
+  for (int tries = 0; tries < kTries; ++tries) {
+    TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
+    roots = pages_->roots(mdb_txn_id(txn.get()));
+    if (roots) return Reading{std::move(txn), *roots};
+  }
+  return std::unexpected(std::move(roots).error());
+}
+
 Status LmdbIndex::start(bool create) {
   int dead_readers = 0;
   if (int rc = mdb_reader_check(env_.get(), &dead_readers); rc != 0) {
     return failure(rc, "check index readers");
   }
-  TRY(check_size());
   ReadLock lock(growing_);
+  if (!create) {
+    TRY_ASSIGN(const Reading reading, begin_reading());
+    TRY(check_tables(reading));
+    TRY(check_version(reading));
+  }
   TRY_ASSIGN(Txn txn, begin(create ? 0 : MDB_RDONLY));
   TRY(open_tables(txn.get(), create));
   if (create) {
@@ -155,29 +191,38 @@ Status LmdbIndex::start(bool create) {
     if (int rc = put_version(txn.get(), version); rc != 0) {
       return failure(rc, "write index version");
     }
-  } else {
-    TRY(check_version(txn.get()));
   }
   // Also a read transaction must commit for its table handles to stay open.
   if (int rc = mdb_txn_commit(txn.release()); rc != 0) return failure(rc, "open index tables");
   return ok();
 }
 
-// LMDB maps the file: touching a page behind the end of a truncated one would kill the process.
-Status LmdbIndex::check_size() {
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_filehandle_t fd = -1;
-  struct ::stat st {};
-  if (int rc = mdb_env_info(env_.get(), &info); rc != 0) return failure(rc, "read index");
-  if (int rc = mdb_env_stat(env_.get(), &stat); rc != 0) return failure(rc, "read index");
-  if (int rc = mdb_env_get_fd(env_.get(), &fd); rc != 0) return failure(rc, "read index");
-  if (::fstat(fd, &st) != 0) return failure(errno, "stat index");
-  const auto pages = static_cast<std::uint64_t>(st.st_size) / stat.ms_psize;
-  if (info.me_last_txnid != 0 && pages <= info.me_last_pgno) {
-    return damaged("open index: the file is cut short");
+// What LMDB looks at when tables are opened.
+Status LmdbIndex::check_tables(const Reading& reading) {
+  TRY(IndexCheck(*pages_, reading.roots).environment());
+  for (const Table* table : {&tables_.blocks, &tables_.packs, &tables_.meta}) {
+    TRY(pages_->table(reading.roots, table->name));
   }
   return ok();
+}
+
+Status LmdbIndex::check_for(const IndexCommit& change) {
+  TRY_ASSIGN(const Reading reading, begin_reading());
+  IndexCheck check(*pages_, reading.roots);
+  TRY(check.environment());
+  for (const Table* table : {&tables_.packs, &tables_.meta}) {
+    TRY_ASSIGN(const IndexTree tree, pages_->table(reading.roots, table->name));
+    TRY(check.whole(tree));
+  }
+  TRY_ASSIGN(const IndexTree blocks, pages_->table(reading.roots, tables_.blocks.name));
+  // Pages that get empty are merged with their neighbours, and those with theirs.
+  if (!change.dropped.empty()) return check.whole(blocks);
+  std::vector<ByteView> keys;
+  keys.reserve(change.entries.size() + change.moves.size());
+  for (const IndexEntry& entry : change.entries) keys.push_back(entry.id.view());
+  for (const IndexMove& move : change.moves) keys.push_back(move.id.view());
+  std::ranges::sort(keys);
+  return check.ways_to(blocks, keys);
 }
 
 Status LmdbIndex::open_tables(MDB_txn* txn, bool create) {
@@ -190,14 +235,22 @@ Status LmdbIndex::open_tables(MDB_txn* txn, bool create) {
   return ok();
 }
 
+Result<std::optional<Bytes>> LmdbIndex::read(const Reading& reading, const Table& table,
+                                             ByteView key) {
+  TRY_ASSIGN(const IndexTree tree, pages_->table(reading.roots, table.name));
+  std::optional<Bytes> found;
+  TRY(pages_->visit(reading.roots, tree, key, [&](ByteView at, ByteView value) {
+    if (at == key) found = value;
+    return false;
+  }));
+  return found;
+}
+
 // The version is never sealed: it says whether the rest is.
-Status LmdbIndex::check_version(MDB_txn* txn) {
-  MDB_val key = to_val(kVersionKey);
-  MDB_val raw{};
-  const int rc = mdb_get(txn, tables_.meta.handle, &key, &raw);
-  if (rc != 0) return failure(rc, "read index version");
-  if (raw.mv_size != sizeof kIndexVersion) return damaged("read index version");
-  const auto version = load_le<std::uint32_t>(to_view(raw).data());
+Status LmdbIndex::check_version(const Reading& reading) {
+  TRY_ASSIGN(const std::optional<Bytes> raw, read(reading, tables_.meta, kVersionKey));
+  if (!raw || raw->size() != sizeof kIndexVersion) return damaged("read index version");
+  const auto version = load_le<std::uint32_t>(raw->data());
   if (version > kIndexVersion) {
     return fail(Errc::kNewerFormat, 0, "open index of version " + std::to_string(version), path_);
   }
@@ -209,56 +262,46 @@ Status LmdbIndex::check_version(MDB_txn* txn) {
 }
 
 // Empty when there is no such record.
-Result<Bytes> LmdbIndex::meta(MDB_txn* txn, ByteView key) {
-  MDB_val k = to_val(key);
-  MDB_val v{};
-  const int rc = mdb_get(txn, tables_.meta.handle, &k, &v);
-  if (rc == MDB_NOTFOUND) return Bytes{};
-  if (rc != 0) return failure(rc, "read index");
-  auto value = decoded(tables_.meta, k, v, [](ByteView raw) { return std::optional(Bytes(raw)); });
+Result<Bytes> LmdbIndex::meta(ByteView key) {
+  ReadLock lock(growing_);
+  TRY_ASSIGN(const Reading reading, begin_reading());
+  TRY_ASSIGN(const std::optional<Bytes> raw, read(reading, tables_.meta, key));
+  if (!raw) return Bytes{};
+  auto value =
+      decoded(tables_.meta, key, *raw, [](ByteView plain) { return std::optional(Bytes(plain)); });
   if (!value) return damaged("read index: " + Bytes(key) + " is not what was encrypted");
   return *std::move(value);
 }
 
 Result<std::optional<BlockLocation>> LmdbIndex::lookup(const BlockId& id) {
   ReadLock lock(growing_);
-  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  MDB_val key = to_val(id.view());
-  MDB_val value{};
-  const int rc = mdb_get(txn.get(), tables_.blocks.handle, &key, &value);
-  if (rc == MDB_NOTFOUND) return std::optional<BlockLocation>{};
-  if (rc != 0) return failure(rc, "look up block");
-  auto location = decoded(tables_.blocks, key, value, decode_location);
+  TRY_ASSIGN(const Reading reading, begin_reading());
+  TRY_ASSIGN(const std::optional<Bytes> raw, read(reading, tables_.blocks, id.view()));
+  if (!raw) return std::optional<BlockLocation>{};
+  auto location = decoded(tables_.blocks, id.view(), *raw, decode_location);
   if (!location) return damaged("look up block " + id.to_hex());
   return location;
 }
 
 Result<std::vector<PackRow>> LmdbIndex::packs() {
   ReadLock lock(growing_);
-  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  MDB_cursor* raw_cursor = nullptr;
-  if (int rc = mdb_cursor_open(txn.get(), tables_.packs.handle, &raw_cursor); rc != 0) {
-    return failure(rc, "list packs");
-  }
-  Cursor cursor(raw_cursor);
+  TRY_ASSIGN(const Reading reading, begin_reading());
+  TRY_ASSIGN(const IndexTree tree, pages_->table(reading.roots, tables_.packs.name));
   std::vector<PackRow> rows;
-  MDB_val key{};
-  MDB_val value{};
-  int rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_FIRST);
-  for (; rc == 0; rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT)) {
-    const auto row = decoded(tables_.packs, key, value,
-                             [&](ByteView raw) { return decode_pack_row(to_view(key), raw); });
-    if (!row) return damaged("list packs");
-    rows.push_back(*row);
-  }
-  if (rc != MDB_NOTFOUND) return failure(rc, "list packs");
+  bool sound = true;
+  TRY(pages_->visit(reading.roots, tree, {}, [&](ByteView key, ByteView value) {
+    const auto row =
+        decoded(tables_.packs, key, value, [&](ByteView raw) { return decode_pack_row(key, raw); });
+    if (row) rows.push_back(*row);
+    sound = row.has_value();
+    return sound;
+  }));
+  if (!sound) return damaged("list packs");
   return rows;
 }
 
 Result<HeadRecord> LmdbIndex::head() {
-  ReadLock lock(growing_);
-  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  TRY_ASSIGN(const Bytes raw, meta(txn.get(), kHeadKey));
+  TRY_ASSIGN(const Bytes raw, meta(kHeadKey));
   if (raw.empty()) return HeadRecord{};
   auto record = decode_head(raw);
   if (!record) return damaged("read head");
@@ -266,9 +309,7 @@ Result<HeadRecord> LmdbIndex::head() {
 }
 
 Result<IndexTotals> LmdbIndex::totals() {
-  ReadLock lock(growing_);
-  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  TRY_ASSIGN(const Bytes raw, meta(txn.get(), kTotalsKey));
+  TRY_ASSIGN(const Bytes raw, meta(kTotalsKey));
   if (raw.empty()) return IndexTotals{};
   auto totals = decode_totals(raw);
   if (!totals) return damaged("read totals");
@@ -277,27 +318,21 @@ Result<IndexTotals> LmdbIndex::totals() {
 
 Result<std::vector<IndexEntry>> LmdbIndex::entries_after(const std::optional<BlockId>& after,
                                                          std::size_t count) {
-  ReadLock lock(growing_);
-  TRY_ASSIGN(Txn txn, begin(MDB_RDONLY));
-  MDB_cursor* raw_cursor = nullptr;
-  if (int rc = mdb_cursor_open(txn.get(), tables_.blocks.handle, &raw_cursor); rc != 0) {
-    return failure(rc, "list blocks");
-  }
-  Cursor cursor(raw_cursor);
   std::vector<IndexEntry> entries;
-  MDB_val key = after ? to_val(after->view()) : MDB_val{};
-  MDB_val value{};
-  int rc = mdb_cursor_get(cursor.get(), &key, &value, after ? MDB_SET_RANGE : MDB_FIRST);
-  if (rc == 0 && after && to_view(key) == after->view()) {
-    rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
-  }
-  while (rc == 0 && entries.size() < count) {
+  if (count == 0) return entries;
+  ReadLock lock(growing_);
+  TRY_ASSIGN(const Reading reading, begin_reading());
+  TRY_ASSIGN(const IndexTree tree, pages_->table(reading.roots, tables_.blocks.name));
+  bool sound = true;
+  const ByteView from = after ? after->view() : ByteView{};
+  TRY(pages_->visit(reading.roots, tree, from, [&](ByteView key, ByteView value) {
+    if (after && key == from) return true;
     const auto location = decoded(tables_.blocks, key, value, decode_location);
-    if (key.mv_size != BlockId::kSize || !location) return damaged("list blocks");
-    entries.push_back({BlockId::from(to_view(key)), *location});
-    rc = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
-  }
-  if (rc != 0 && rc != MDB_NOTFOUND) return failure(rc, "list blocks");
+    sound = key.size() == BlockId::kSize && location;
+    if (sound) entries.push_back({BlockId::from(key), *location});
+    return sound && entries.size() < count;
+  }));
+  if (!sound) return damaged("list blocks");
   return entries;
 }
 
@@ -452,6 +487,7 @@ Status LmdbIndex::commit(const IndexCommit& change) {
     int rc = 0;
     {
       ReadLock lock(growing_);
+      TRY(check_for(change));
       rc = try_commit(change);
     }
     if (rc == MDB_MAP_FULL) {
@@ -481,7 +517,8 @@ Status require_own_files(const std::string& path) {
 }
 
 Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size,
-                                            std::shared_ptr<const StoreCipher> cipher) {
+                                            std::shared_ptr<const StoreCipher> cipher,
+                                            bool create) {
   auto failed = [&](int rc, std::string_view tried) {
     const bool by_system = rc > 0;
     std::string text(tried);
@@ -489,6 +526,11 @@ Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64
     return fail(by_system ? errc_for(rc) : Errc::kIndexDamaged, by_system ? rc : 0, text, path);
   };
   TRY(require_own_files(path));
+  const auto io = make_posix_io();
+  std::unique_ptr<IndexPages> pages;
+  if (!create) {
+    TRY_ASSIGN(pages, IndexPages::open(*io, path));
+  }
   MDB_env* raw = nullptr;
   if (int rc = mdb_env_create(&raw); rc != 0) return failed(rc, "open index");
   Env env(raw);
@@ -501,7 +543,10 @@ Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64
   if (int rc = mdb_env_open(raw, path.c_str(), kFlags, kFileMode); rc != 0) {
     return failed(rc, "open index");
   }
-  return std::make_unique<LmdbIndex>(path, std::move(env), std::move(cipher));
+  if (create) {
+    TRY_ASSIGN(pages, IndexPages::open(*io, path));
+  }
+  return std::make_unique<LmdbIndex>(path, std::move(env), std::move(pages), std::move(cipher));
 }
 
 Result<bool> file_exists(const std::string& path) {
@@ -518,7 +563,7 @@ Result<std::unique_ptr<Index>> create_lmdb_index(const std::string& path,
                                                  std::shared_ptr<const StoreCipher> cipher) {
   TRY_ASSIGN(bool there, file_exists(path));
   if (there) return fail(Errc::kStoreExists, 0, "create index", path);
-  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher)));
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher), true));
   TRY(index->start(true));
   return index;
 }
@@ -528,7 +573,7 @@ Result<std::unique_ptr<Index>> open_lmdb_index(const std::string& path,
                                                std::shared_ptr<const StoreCipher> cipher) {
   TRY_ASSIGN(bool there, file_exists(path));
   if (!there) return fail(Errc::kIndexDamaged, 0, "open index: there is none", path);
-  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher)));
+  TRY_ASSIGN(auto index, open_env(path, map_size_bytes, std::move(cipher), false));
   TRY(index->start(false));
   return index;
 }
