@@ -151,12 +151,14 @@ Result<Json> parse(ByteView text) {
   Json json = parse_flat_json(text, kNestingMax);
   if (!json.is_object()) return damaged("not JSON");
   if (json.value("amberfs", Json()) != "keys") return damaged("not a file of keys");
-  const Json format = json.value("format", Json());
-  if (!format.is_number_unsigned() || format < kFormat) return damaged("no format");
-  if (format > kFormat) return fail(Errc::kNewerFormat, 0, "read the keys");
+  // The same in every format: so that a damaged number of the format is damage, and the other file
+  // is taken.
   const Json checksum = json.value("checksum", Json());
   json.erase("checksum");
   if (checksum != hash_of(json)) return damaged("the checksum does not match");
+  const Json format = json.value("format", Json());
+  if (!format.is_number_unsigned() || format < kFormat) return damaged("no format");
+  if (format > kFormat) return fail(Errc::kNewerFormat, 0, "read the keys");
   return json;
 }
 

@@ -38,9 +38,13 @@ Bytes context_of(std::uint64_t sequence) {
 }
 
 // The one place where a line is made or read. In an encrypted store all but the sequence and the
-// hash is sealed.
+// hash is sealed. Else the line has a checksum: for the last one, no line behind it vouches.
 std::string encode_line(const Json& line, const Sealer* sealer) {
-  if (sealer == nullptr) return dump(line);
+  if (sealer == nullptr) {
+    Json summed = line;
+    summed["checksum"] = hash_of(dump(line));
+    return dump(summed);
+  }
   const auto sequence = line.value("sequence", std::uint64_t{0});
   return dump({{"sequence", sequence},
                {"previous", line.value("previous", "")},
@@ -61,6 +65,15 @@ bool has_valid_members(const Json& line) {
   return durable == line.end() || durable->is_number_unsigned();
 }
 
+// Takes the checksum out. Lines of older programs have none.
+bool has_valid_checksum(Json& line) {
+  const auto it = line.find("checksum");
+  if (it == line.end()) return true;
+  const Json checksum = std::move(*it);
+  line.erase(it);
+  return checksum == hash_of(dump(line));
+}
+
 // A discarded value for what is no line of a log of this kind.
 Json decode_line(ByteView text, const Sealer* sealer) {
   const Json nothing(Json::value_t::discarded);
@@ -77,6 +90,8 @@ Json decode_line(ByteView text, const Sealer* sealer) {
     const auto plain = sealer->open(context_of(number->get<std::uint64_t>()), bytes);
     if (!plain) return nothing;
     line = parse_flat_json(*plain);
+  } else if (!has_valid_checksum(line)) {
+    return nothing;
   }
   return has_valid_members(line) ? line : nothing;
 }

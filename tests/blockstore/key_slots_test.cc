@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/key_slots.h"
 
+#include "blockstore/base/hash.h"
 #include "tests/support/fault_io.h"
 #include "tests/support/temp_dir.h"
 
@@ -159,7 +160,15 @@ TEST(KeySlots, RefusesWhatIsNoFileOfKeys) {
                            R"({"amberfs":"keys","format":1,"slots":[[[[[[]]]]]]})"}) {
     EXPECT_EQ(KeySlots::decode(text).error().code, Errc::kCorrupt) << text;
   }
-  EXPECT_EQ(KeySlots::decode(R"({"amberfs":"keys","format":2})").error().code, Errc::kNewerFormat);
+  // The checksum comes first: a number that rotted is no newer format.
+  const std::string newer = R"({"amberfs":"keys","format":2})";
+  const Sha256 digest = sha256(newer);
+  const std::string sum = to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  EXPECT_EQ(KeySlots::decode(newer).error().code, Errc::kCorrupt);
+  EXPECT_EQ(KeySlots::decode(newer.substr(0, newer.size() - 1) + ",\"checksum\":\"" + sum + "\"}")
+                .error()
+                .code,
+            Errc::kNewerFormat);
   EXPECT_FALSE(KeySlots::decode(std::string(1 << 20, '[')));
   EXPECT_FALSE(KeySlots::decode(KeySlots("x").encode())) << "a file without slots opens nothing";
 }

@@ -2,13 +2,13 @@
 // The audit log: any bytes are lines of it or findings. Opening it for more loses none: what is no
 // whole line at its end stands in the file put aside. What is appended is there afterwards. Of the
 // first byte:
-//   bit 0  each line that is a JSON object holds the hash of the line before, so that the fuzzer
-//          gets behind that
+//   bit 0  each line that is a JSON object holds the hash of the line before, and its own, so that
+//          the fuzzer gets behind them
 //   bit 1  of an encrypted store
 //   bit 2  each line is sealed, as who has the key could do it
-#include "blockstore/base/hash.h"
 #include "fs/audit_log.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/right_sums.h"
 #include "tests/support/memory_io.h"
 
 #include <nlohmann/json.hpp>
@@ -27,26 +27,6 @@ const Sealer& sealer() {
   return sealer;
 }
 
-std::string hash_of(ByteView line) {
-  const Sha256 digest = sha256(line);
-  return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
-
-std::string dump(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// What nests deep is for the log to refuse, not for dump() here.
-Json flat_object(ByteView line) {
-  bool is_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    is_deep = is_deep || depth > 8;
-    return !is_deep;
-  };
-  Json json = Json::parse(line, keep, false);
-  return is_deep || !json.is_object() ? Json() : json;
-}
-
 Bytes corrected(ByteView log, bool chained, bool sealed) {
   Bytes out;
   std::string previous;
@@ -54,19 +34,19 @@ Bytes corrected(ByteView log, bool chained, bool sealed) {
     const std::size_t end = log.find('\n');
     Bytes line(log.substr(0, end));
     log.remove_prefix(end == ByteView::npos ? log.size() : end + 1);
-    Json json = flat_object(line);
-    if (!json.is_null()) {
+    Json json = parse_flat_json(line);
+    if (json.is_object()) {
       if (chained) json["previous"] = previous;
-      line = dump(json);
+      line = fuzz::with_right_sums(fuzz::dump(json), {"checksum"});
     }
     const auto sequence = json.is_object() ? json.find("sequence") : json.end();
     if (sealed && json.is_object() && sequence != json.end() && sequence->is_number_unsigned()) {
       const Bytes context = "amberfs audit line" + std::to_string(sequence->get<std::uint64_t>());
-      line = dump({{"sequence", *sequence},
-                   {"previous", json.value("previous", Json())},
-                   {"sealed", to_hex(sealer().seal(context, line))}});
+      line = fuzz::dump({{"sequence", *sequence},
+                         {"previous", json.value("previous", Json())},
+                         {"sealed", to_hex(sealer().seal(context, line))}});
     }
-    previous = hash_of(line);
+    previous = fuzz::hash_of(line);
     out += line;
     if (end != ByteView::npos) out += '\n';
   }
@@ -78,7 +58,7 @@ AuditCheck check(Io& io, const Sealer* with) {
   const auto visit = [&](const Json& line) {
     // As those do who list events.
     const Json copy = line;
-    require(!dump(copy).empty() && copy["time_ns"].is_number_integer());
+    require(!fuzz::dump(copy).empty() && copy["time_ns"].is_number_integer());
     ++lines;
   };
   auto checked = check_audit_log(io, kPath, with, visit, {});

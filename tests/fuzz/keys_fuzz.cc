@@ -5,18 +5,15 @@
 //
 //   input: u8 choice, u16 size of the first file, its bytes; the rest is the second file
 #include "blockstore/base/coding.h"
-#include "blockstore/base/hash.h"
 #include "blockstore/key_slots.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/right_sums.h"
 #include "tests/support/memory_io.h"
 #include "tests/support/temp_dir.h"
-
-#include <nlohmann/json.hpp>
 
 namespace amberfs {
 namespace {
 
-using Json = nlohmann::json;
 using fuzz::require;
 
 // Beyond this, scrypt takes longer than a run may.
@@ -24,20 +21,6 @@ constexpr std::uint64_t kWorkMax = 64 * kKiB;
 
 SecretBytes secret(char byte) {
   return SecretBytes::copy_of(Bytes(kKeySize, byte)).value();
-}
-
-Bytes with_right_checksum(ByteView text) {
-  bool is_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    is_deep = is_deep || depth > 8;
-    return !is_deep;
-  };
-  Json json = Json::parse(text, keep, false);
-  if (is_deep || !json.is_object()) return Bytes(text);
-  json.erase("checksum");
-  const Sha256 digest = sha256(json.dump(-1, ' ', false, Json::error_handler_t::replace));
-  json["checksum"] = to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void try_keys(const KeySlots& keys) {
@@ -122,8 +105,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Bytes first(d.bytes(std::min<std::size_t>(first_size, d.remaining())));
   Bytes second(d.bytes(d.remaining()));
   if (fix) {
-    first = with_right_checksum(first);
-    second = with_right_checksum(second);
+    first = fuzz::with_right_sums(first, {"checksum"});
+    second = fuzz::with_right_sums(second, {"checksum"});
   }
   check_text(first);
   check_text(second);

@@ -9,6 +9,7 @@
 #include "snapshot/manifest.h"
 #include "snapshot/notes.h"
 #include "tests/fuzz/fuzz_target.h"
+#include "tests/fuzz/right_sums.h"
 #include "tests/support/sample_manifest.h"
 
 #include <nlohmann/json.hpp>
@@ -18,27 +19,6 @@ namespace {
 
 using Json = nlohmann::json;
 using fuzz::require;
-
-std::string hash_of(const Json& json) {
-  const Sha256 digest = sha256(json.dump(-1, ' ', false, Json::error_handler_t::replace));
-  return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
-
-// Flat objects only: what nests deep is for decode_manifest() to refuse, not for dump() here.
-Bytes with_right_hashes(ByteView text) {
-  bool is_deep = false;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    is_deep = is_deep || depth > 8;
-    return !is_deep;
-  };
-  Json json = Json::parse(text, keep, false);
-  if (is_deep || !json.is_object()) return Bytes(text);
-  json.erase("id");
-  json.erase("checksum");
-  json["id"] = hash_of(json);
-  json["checksum"] = hash_of(json);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 void check_times(ByteView text) {
   const auto time = parse_time(text, 0);
@@ -59,7 +39,7 @@ const Sealer& sealer() {
 Bytes sealed_around(ByteView hidden) {
   Json json{{"amberfs", "snapshot"}, {"format", 2}, {"sequence", 7}, {"time_ns", 5}};
   json["sealed"] = to_hex(sealer().seal(json.dump(), hidden));
-  json["checksum"] = hash_of(json);
+  json["checksum"] = fuzz::hash_of(fuzz::dump(json));
   return json.dump();
 }
 
@@ -88,7 +68,8 @@ void run(unsigned choice, ByteView input) {
   check_times(input);
   (void)Catalog::check_name(input);
   if ((choice & 4) != 0) return check_sealed(sealed_around(input));
-  const Bytes text = (choice & 1) != 0 ? with_right_hashes(input) : Bytes(input);
+  const Bytes text =
+      (choice & 1) != 0 ? fuzz::with_right_sums(input, {"id", "checksum"}) : Bytes(input);
   if ((choice & 2) != 0) return check_sealed(text);
   check_note(text);
   check_manifest(text);
