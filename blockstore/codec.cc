@@ -77,7 +77,34 @@ Encoded encode_block(ByteView plain, int level, Bytes& buffer) {
   });
 }
 
-Encoded encode_long(ByteView plain, int level, Bytes& buffer) {
+namespace {
+
+// What ZSTD_compress2() gives for all of `plain`, a step at a time. Ends with an error that has no
+// meaning of its own when it is told to stop, or has no room.
+std::size_t compress_in_steps(ZSTD_CCtx* context, char* target, std::size_t size, ByteView plain,
+                              const std::function<bool()>& keep_going) {
+  constexpr std::size_t kStep = ZSTD_BLOCKSIZE_MAX;
+  constexpr std::size_t kGivenUp = static_cast<std::size_t>(-1);
+  const std::size_t pledged = ZSTD_CCtx_setPledgedSrcSize(context, plain.size());
+  if (ZSTD_isError(pledged) != 0) return pledged;
+  ZSTD_outBuffer out{target, size, 0};
+  while (true) {
+    if (keep_going && !keep_going()) return kGivenUp;
+    const std::size_t step = std::min(kStep, plain.size());
+    ZSTD_inBuffer in{plain.data(), step, 0};
+    const auto mode = step == plain.size() ? ZSTD_e_end : ZSTD_e_continue;
+    const std::size_t left = ZSTD_compressStream2(context, &out, &in, mode);
+    if (ZSTD_isError(left) != 0) return left;
+    plain.remove_prefix(in.pos);
+    if (mode == ZSTD_e_end && left == 0) return out.pos;
+    if (out.pos == out.size) return kGivenUp;
+  }
+}
+
+}  // namespace
+
+Encoded encode_long(ByteView plain, int level, Bytes& buffer,
+                    const std::function<bool()>& keep_going) {
   if (level == 0 || plain.size() < 2) return {Codec::kRaw, plain};
   const std::unique_ptr<ZSTD_CCtx, FreeContext> context(ZSTD_createCCtx());
   if (!context) return {Codec::kRaw, plain};
@@ -91,7 +118,7 @@ Encoded encode_long(ByteView plain, int level, Bytes& buffer) {
     }
   }
   return encode_with(plain, buffer, [&](char* target, std::size_t size) {
-    return ZSTD_compress2(context.get(), target, size, plain.data(), plain.size());
+    return compress_in_steps(context.get(), target, size, plain, keep_going);
   });
 }
 

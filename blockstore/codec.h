@@ -12,6 +12,7 @@
 #include "blockstore/base/result.h"
 
 #include <cstdint>
+#include <functional>
 
 namespace amberfs {
 
@@ -27,8 +28,10 @@ struct Encoded {
 [[nodiscard]] Encoded encode_block(ByteView plain, int level, Bytes& buffer);
 
 // The same for bytes that will be read seldom: finds what repeats anywhere in them. Slow, and takes
-// some hundred MiB at high levels, which are given back on return.
-[[nodiscard]] Encoded encode_long(ByteView plain, int level, Bytes& buffer);
+// some hundred MiB at high levels, which are given back on return. `keep_going` (may be empty) is
+// asked every 128 KiB; when it is false, the bytes stay raw.
+[[nodiscard]] Encoded encode_long(ByteView plain, int level, Bytes& buffer,
+                                  const std::function<bool()>& keep_going = {});
 
 // `plain_size` is what the frame declares; more than Blocks::kBlockSizeMax is refused before
 // anything is allocated.

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/group_writer.h"
 
+#include "blockstore/base/mutex.h"
+
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <system_error>
 
 namespace amberfs {
 namespace {
+
+constexpr std::chrono::milliseconds kLookEvery{50};
 
 // Whatever else runs on the machine goes first. Where that is refused it is only slower for others.
 void yield_to_others() {
@@ -19,6 +25,54 @@ void yield_to_others() {
 }
 
 }  // namespace
+
+// A thread that compresses a group. Told to stop it must not wait for its turn behind all others:
+// on a busy machine an unmount would take minutes.
+class GroupWriter::Worker {
+ public:
+  [[nodiscard]] bool goes_on() const { return !stopping_; }
+  void begin(bool low_priority) {
+    MutexLock lock(mu_);
+    thread_ = ::gettid();
+    if (low_priority && goes_on()) yield_to_others();
+  }
+  void end() {
+    MutexLock lock(mu_);
+    thread_ = 0;
+  }
+  void stop() {
+    MutexLock lock(mu_);
+    stopping_ = true;
+    if (thread_ == 0) return;
+    const sched_param none{};
+    (void)::sched_setscheduler(thread_, SCHED_OTHER, &none);
+    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(thread_), 0);
+  }
+
+  std::future<Work> result;  // last: its thread uses the rest
+
+ private:
+  Mutex mu_;
+  pid_t thread_ GUARDED_BY(mu_) = 0;
+  std::atomic<bool> stopping_ = false;
+};
+
+GroupWriter::GroupWriter(const CompactOptions& options, std::uint64_t pack_size_bytes,
+                         const FrameCipher& frames, NewPack new_pack,
+                         std::function<bool()> keep_going)
+    : options_(options),
+      pack_size_bytes_(pack_size_bytes),
+      frames_(frames),
+      new_pack_(std::move(new_pack)),
+      keep_going_(std::move(keep_going)) {}
+
+GroupWriter::~GroupWriter() {
+  stop();
+}
+
+void GroupWriter::stop() {
+  for (const auto& worker : working_) worker->stop();
+}
 
 Status GroupWriter::add(const BlockId& id, const BlockLocation& from, ByteView bytes) {
   if (!fits_in_group(bytes.size())) {
@@ -44,17 +98,23 @@ Status GroupWriter::end_group() {
   return start(std::move(work));
 }
 
-GroupWriter::Work GroupWriter::encode(Work work) const {
-  if (options_.low_priority) yield_to_others();
+GroupWriter::Work GroupWriter::encode(Worker& worker, Work work) const {
+  worker.begin(options_.low_priority);
   if (work.grouped) work.id = frames_.id_of(work.group.plain);
-  work.codec = encode_long(work.group.plain, options_.zstd_level, work.encoded).codec;
+  work.codec = encode_long(work.group.plain, options_.zstd_level, work.encoded, [&] {
+                 return worker.goes_on();
+               }).codec;
+  worker.end();
   return work;
 }
 
 Status GroupWriter::start(Work work) {
   while (working_.size() >= std::max(1U, options_.threads)) TRY(write_oldest());
   try {
-    working_.push_back(std::async(std::launch::async, &GroupWriter::encode, this, std::move(work)));
+    auto worker = std::make_unique<Worker>();
+    worker->result = std::async(std::launch::async, &GroupWriter::encode, this, std::ref(*worker),
+                                std::move(work));
+    working_.push_back(std::move(worker));
     return ok();
   } catch (const std::system_error& e) {
     return fail(Errc::kOutOfMemory, 0, std::string("compress a group: ") + e.what());
@@ -62,10 +122,15 @@ Status GroupWriter::start(Work work) {
 }
 
 Status GroupWriter::write_oldest() {
-  std::future<Work> oldest = std::move(working_.front());
+  while (working_.front()->result.wait_for(kLookEvery) != std::future_status::ready) {
+    if (keep_going_()) continue;
+    stop();
+    return fail(Errc::kBroken, 0, "compress groups: told to stop");
+  }
+  const auto oldest = std::move(working_.front());
   working_.pop_front();
   try {
-    return write(oldest.get());
+    return write(oldest->result.get());
   } catch (const std::exception& e) {
     return fail(Errc::kOutOfMemory, 0, std::string("compress a group: ") + e.what());
   }

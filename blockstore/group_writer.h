@@ -4,10 +4,11 @@
 // Flow:       collect: add … end_group … finish → moves, packs → one index transaction.
 // Durability: after finish() every pack is sealed, so durable; before it nothing is promised.
 // Threads:    one; its own threads hold what they were given and end before finish() returns, or
-//             the destructor.
+//             the destructor. Told to stop, they end soon, however busy the machine is.
 // Owns:       the writers of its packs; the caller closes or removes them.
 // Memory:     plain bytes of one group, and of one more for each thread.
-// Errors:     as of PackWriter. After one the packs are to be thrown away.
+// Errors:     as of PackWriter; kBroken when it was told to stop. After one the packs are to be
+//             thrown away.
 // Format:     docs/format/pack.md.
 #pragma once
 
@@ -32,13 +33,12 @@ class GroupWriter {
   // A pack that the index knows already, of a version that may hold groups.
   using NewPack = std::function<Result<Pack>()>;
 
-  // `frames` must outlive it.
+  // `frames` must outlive it. `keep_going` is asked by the caller's thread while it waits.
   GroupWriter(const CompactOptions& options, std::uint64_t pack_size_bytes,
-              const FrameCipher& frames, NewPack new_pack)
-      : options_(options),
-        pack_size_bytes_(pack_size_bytes),
-        frames_(frames),
-        new_pack_(std::move(new_pack)) {}
+              const FrameCipher& frames, NewPack new_pack, std::function<bool()> keep_going);
+  ~GroupWriter();
+  GroupWriter(const GroupWriter&) = delete;
+  GroupWriter& operator=(const GroupWriter&) = delete;
 
   // Of the kind that `from` says. Ends the group when it is full, or of the other kind.
   [[nodiscard]] Status add(const BlockId& id, const BlockLocation& from, ByteView bytes);
@@ -59,11 +59,14 @@ class GroupWriter {
     Bytes encoded;  // unless it is raw
   };
 
+  class Worker;
+
   [[nodiscard]] Status end_group();
   [[nodiscard]] Status start(Work work);
   [[nodiscard]] Status write_oldest();
   [[nodiscard]] Status write(Work work);
-  [[nodiscard]] Work encode(Work work) const;
+  [[nodiscard]] Work encode(Worker& worker, Work work) const;
+  void stop();
 
   const CompactOptions options_;
   const std::uint64_t pack_size_bytes_;
@@ -72,8 +75,9 @@ class GroupWriter {
   GroupBuilder builder_;
   BlockKind kind_ = BlockKind::kData;  // of the group that is being built
   std::vector<BlockLocation> from_;
-  std::deque<std::future<Work>> working_;  // in the order in which they are written
-  std::vector<Pack> packs_;                // the last one is open
+  const std::function<bool()> keep_going_;
+  std::deque<std::unique_ptr<Worker>> working_;  // in the order in which they are written
+  std::vector<Pack> packs_;                      // the last one is open
   std::vector<IndexMove> moves_;
 };
 

@@ -6,6 +6,7 @@
 // seen every page that it is going to look at.
 #include "blockstore/base/coding.h"
 #include "blockstore/base/mutex.h"
+#include "blockstore/base/own_file.h"
 #include "blockstore/index_check.h"
 #include "blockstore/index_format.h"
 
@@ -503,19 +504,6 @@ Status LmdbIndex::close() {
   return ok();
 }
 
-// LMDB follows links, and writes into its lock file whatever that holds.
-Status require_own_files(const std::string& path) {
-  const std::string directory = path.substr(0, path.find_last_of('/'));
-  for (const std::string& part : {directory, path, path + "-lock"}) {
-    struct ::stat st {};
-    if (::lstat(part.c_str(), &st) != 0) continue;
-    const bool usual = part == directory ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode);
-    if (usual) continue;
-    return fail(Errc::kIo, 0, "open index: a link, device or pipe has no place in a store", part);
-  }
-  return ok();
-}
-
 Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64_t map_size,
                                             std::shared_ptr<const StoreCipher> cipher,
                                             bool create) {
@@ -525,7 +513,10 @@ Result<std::unique_ptr<LmdbIndex>> open_env(const std::string& path, std::uint64
     if (!by_system) text += std::string(": ") + mdb_strerror(rc);
     return fail(by_system ? errc_for(rc) : Errc::kIndexDamaged, by_system ? rc : 0, text, path);
   };
-  TRY(require_own_files(path));
+  // LMDB follows links, and writes into its lock file whatever that holds.
+  TRY(require_own("open index", path.substr(0, path.find_last_of('/')), OwnKind::kDirectory));
+  TRY(require_own("open index", path));
+  TRY(require_own("open index", index_lock_path(path)));
   const auto io = make_posix_io();
   std::unique_ptr<IndexPages> pages;
   if (!create) {

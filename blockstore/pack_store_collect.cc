@@ -215,15 +215,18 @@ Result<bool> PackStore::Collection::is_wanted(const Usage& usage) {
 
 Status PackStore::Collection::run_step(Step& step) {
   TRY(plan(step));
-  GroupWriter writer(options_, store_.options_.pack_size_bytes, store_.frames_,
-                     [this]() -> Result<GroupWriter::Pack> {
-                       TRY_ASSIGN(OpenPack pack, store_.make_group_pack());
-                       return GroupWriter::Pack{pack.number, std::move(pack.writer)};
-                     });
+  GroupWriter writer(
+      options_, store_.options_.pack_size_bytes, store_.frames_,
+      [this]() -> Result<GroupWriter::Pack> {
+        TRY_ASSIGN(OpenPack pack, store_.make_group_pack());
+        return GroupWriter::Pack{pack.number, std::move(pack.writer)};
+      },
+      [this] { return goes_on(); });
   auto copied = copy(step, writer);
   if (!copied || !*copied) {
     throw_away(writer);
-    return copied ? ok() : fail(std::move(copied).error());
+    if (copied || report_.stopped) return ok();
+    return fail(std::move(copied).error());
   }
   return switch_over(step, writer);
 }

@@ -17,6 +17,8 @@ namespace {
 
 // How many index entries are looked at in one read transaction.
 constexpr std::size_t kEntriesAtOnce = 4096;
+// Places of the index that are named: it is made anew as a whole.
+constexpr std::size_t kIndexDamageMax = 20;
 
 class Verifier {
  public:
@@ -47,6 +49,8 @@ class Verifier {
   void add(const PackRow& row, std::uint64_t offset, std::uint64_t size, std::string what) {
     damage_.push_back({path_of(row), offset, size, std::nullopt, std::move(what)});
   }
+  // True when it was damage of the index, which is named here: what it says elsewhere still counts.
+  bool is_named(const Error& error);
   std::vector<Pack*> in_order_of_id();
   Status check_pack(Pack& pack);
   Status check_parity(const PackRow& row);
@@ -68,6 +72,7 @@ class Verifier {
   PackFiles files_;
   std::map<PackNumber, Pack> packs_;
   std::vector<Damage> damage_;
+  std::size_t index_damage_count_ = 0;
   std::uint64_t bytes_done_ = 0;
   std::uint64_t bytes_total_ = 0;
   std::uint64_t matched_ = 0;  // entries of the index whose frame was seen where it should be
@@ -144,7 +149,10 @@ class Verifier::Visitor final : public FrameVisitor {
   }
 
   Status check_index(const BlockId& id, const BlockLocation& here) {
-    TRY_ASSIGN(auto location, verifier_.index_.lookup(id));
+    const auto looked_up = verifier_.index_.lookup(id);
+    if (!looked_up && verifier_.is_named(looked_up.error())) return ok();
+    if (!looked_up) return fail(looked_up.error());
+    const auto& location = *looked_up;
     const auto add_here = [&](const char* what) {
       verifier_.add(pack_.row, here.offset, kFrameHeaderSize + here.stored_size, what);
     };
@@ -208,6 +216,16 @@ Result<std::vector<Damage>> Verifier::run() {
     return std::tie(a.file, a.offset) < std::tie(b.file, b.offset);
   });
   return std::move(damage_);
+}
+
+bool Verifier::is_named(const Error& error) {
+  if (error.code != Errc::kIndexDamaged) return false;
+  const auto is_same = [&](const Damage& damage) { return damage.what == error.tried; };
+  if (std::ranges::none_of(damage_, is_same) && index_damage_count_ < kIndexDamageMax) {
+    ++index_damage_count_;
+    damage_.push_back({error.object, 0, 0, std::nullopt, error.tried});
+  }
+  return true;
 }
 
 std::vector<Verifier::Pack*> Verifier::in_order_of_id() {
@@ -303,11 +321,13 @@ Status Verifier::check_unknown(const std::vector<PackId>& found, const std::vect
 Status Verifier::check_entries() {
   std::optional<BlockId> after;
   while (true) {
-    TRY_ASSIGN(auto entries, index_.entries_after(after, kEntriesAtOnce));
-    if (entries.empty()) return ok();
+    const auto entries = index_.entries_after(after, kEntriesAtOnce);
+    if (!entries && is_named(entries.error())) return ok();
+    if (!entries) return fail(entries.error());
+    if (entries->empty()) return ok();
     TRY_ASSIGN(auto rows_now, index_.packs());
-    for (const IndexEntry& entry : entries) check_entry(entry, rows_now);
-    after = entries.back().id;
+    for (const IndexEntry& entry : *entries) check_entry(entry, rows_now);
+    after = entries->back().id;
   }
 }
 

@@ -3,7 +3,7 @@
 // the packs in both directions. Each damage is named; damage never ends the work.
 // Flow:    amberfs verify → PackStore::verify → verify_packs.
 // Threads: beside puts, gets and publishes: what is published meanwhile is not looked at.
-// Errors:  when the index, or the directory of packs, cannot be read.
+// Errors:  when the list of packs in the index, or their directory, cannot be read.
 #pragma once
 
 #include "blockstore/block_store.h"

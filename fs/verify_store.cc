@@ -121,11 +121,13 @@ class StoreVerifier {
       return ok();
     }
     ++report_.blocks;
-    TRY_ASSIGN(bool there, engine_.blocks().contains(extent->block));
-    if (!there || damaged_.contains(extent->block)) {
-      add(file_finding(view, name, *parsed, extent->length,
-                       there ? "its block is damaged" : "its block is missing"));
-    }
+    const auto there = engine_.blocks().contains(extent->block);
+    if (!there && there.error().code != Errc::kIndexDamaged) return fail(there.error());
+    const char* what = !there                             ? "the index cannot find its block"
+                       : !*there                          ? "its block is missing"
+                       : damaged_.contains(extent->block) ? "its block is damaged"
+                                                          : nullptr;
+    if (what != nullptr) add(file_finding(view, name, *parsed, extent->length, what));
     return ok();
   }
 

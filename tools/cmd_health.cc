@@ -117,6 +117,7 @@ Result<int> run_verify(const VerifyCommand& command, const Context& context) {
                           full ? ", every block's content compared with its id" : "")));
   } else {
     TRY(print_damage(answer.json["damage"]));
+    TRY(print_what_to_do(answer.json["damage"]));
   }
   if (!context.json) TRY(print_chain(answer.json["chain"]));
   return good ? kDone : kNo;

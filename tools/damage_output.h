@@ -12,6 +12,8 @@ namespace amberfs::tools {
 
 // "damaged: …", a line for each finding of a reply's list.
 [[nodiscard]] Status print_damage(const nlohmann::json& damage);
+// Which command heals it, if one does.
+[[nodiscard]] Status print_what_to_do(const nlohmann::json& damage);
 // A size of a reply, for people; 0 when it is not there.
 [[nodiscard]] std::string size_of(const nlohmann::json& json, const char* key);
 

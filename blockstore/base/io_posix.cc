@@ -12,16 +12,13 @@
 #include <climits>
 
 #include "blockstore/base/io.h"
+#include "blockstore/base/own_file.h"
 
 namespace amberfs {
 namespace {
 
 std::unexpected<Error> fail_errno(int sys_errno, std::string tried, const std::string& path) {
   return fail(errc_for(sys_errno), sys_errno, std::move(tried), path);
-}
-
-std::unexpected<Error> fail_link(const std::string& path) {
-  return fail(Errc::kIo, 0, "open: a link, device or pipe has no place in a store", path);
 }
 
 class PosixFile final : public File {
@@ -152,12 +149,13 @@ class PosixIo final : public Io {
     // A pipe without a writer must not hold up the open.
     if (!follows_) flags |= O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     int fd = ::open(path.c_str(), flags, 0600);
-    if (fd < 0 && errno == ELOOP && !follows_) return fail_link(path);
+    if (fd < 0 && errno == ELOOP && !follows_) return fail_foreign("open", path);
     if (fd < 0) return fail_errno(errno, "open", path);
     auto file = std::make_unique<PosixFile>(fd, path);
     struct stat st {};
     if (::fstat(fd, &st) != 0) return fail_errno(errno, "stat", path);
-    if (!follows_ && !S_ISREG(st.st_mode)) return fail_link(path);
+    if (!follows_ && S_ISDIR(st.st_mode)) return fail_errno(EISDIR, "open", path);
+    if (!follows_ && !S_ISREG(st.st_mode)) return fail_foreign("open", path);
     return file;
   }
 
@@ -168,14 +166,14 @@ class PosixIo final : public Io {
     if (::fstatat(AT_FDCWD, path.c_str(), &st, follows_ ? 0 : AT_SYMLINK_NOFOLLOW) != 0) {
       return fail_errno(errno, "make directory", path);
     }
-    if (S_ISLNK(st.st_mode)) return fail_link(path);
+    if (S_ISLNK(st.st_mode)) return fail_foreign("open", path);
     if (!S_ISDIR(st.st_mode)) return fail_errno(ENOTDIR, "make directory", path);
     return ok();
   }
 
   Result<std::vector<DirEntry>> list(const std::string& path) override {
     int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follows_ ? 0 : O_NOFOLLOW));
-    if (fd < 0 && !follows_ && is_link(path)) return fail_link(path);
+    if (fd < 0 && !follows_ && is_link(path)) return fail_foreign("open", path);
     if (fd < 0) return fail_errno(errno, "list directory", path);
     std::unique_ptr<DIR, int (*)(DIR*)> dir(::fdopendir(fd), ::closedir);
     if (!dir) {
@@ -282,7 +280,7 @@ Status Io::replace_file(const std::string& path, ByteView bytes) {
 
 Result<FileLock> FileLock::acquire(const std::string& path) {
   int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-  if (fd < 0 && errno == ELOOP) return fail_link(path);
+  if (fd < 0 && errno == ELOOP) return fail_foreign("open", path);
   if (fd < 0) return fail_errno(errno, "open lock", path);
   FileLock lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "blockstore/base/log.h"
 
+#include "blockstore/base/own_file.h"
+
 #include <fcntl.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
@@ -47,10 +49,7 @@ void log_line(LogLevel level, std::string_view text) {
 }
 
 Status open_log_file(const std::string& path) {
-  struct stat st {};
-  if (::lstat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode)) {
-    return fail(Errc::kIo, 0, "open log: a link, device or pipe has no place in a store", path);
-  }
+  TRY(require_own("open log", path));
   // Made here, as the server's umask is that of the files of programs: none.
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return fail(errc_for(errno), errno, "open log", path);

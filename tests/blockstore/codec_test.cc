@@ -43,6 +43,20 @@ TEST(Codec, StoresRawWhatDoesNotShrink) {
   EXPECT_EQ(encoded.stored.data(), noise.data()) << "copied";
 }
 
+TEST(Codec, StopsCompressingWhenItIsTold) {
+  Bytes buffer;
+  const Bytes text = log_text(1, 1'000'000);
+  int asked = 0;
+  const Encoded all = encode_long(text, 19, buffer, [&] { return ++asked > 0; });
+  EXPECT_EQ(asked, 8);
+  EXPECT_EQ(testing::must(decode_block(all.codec, all.stored, text.size())), text);
+  asked = 0;
+  const Encoded stopped = encode_long(text, 19, buffer, [&] { return ++asked < 3; });
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(stopped.codec, Codec::kRaw);
+  EXPECT_EQ(stopped.stored, text);
+}
+
 TEST(Codec, RefusesSizesAboveTheLimitBeforeAllocating) {
   auto decoded = decode_block(Codec::kZstd, "x", std::uint64_t{1} << 60);
   ASSERT_FALSE(decoded);

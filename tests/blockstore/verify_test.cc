@@ -64,6 +64,27 @@ TEST_P(Verify, NamesADamagedFrameAndGoesOn) {
   EXPECT_EQ(damage[1].offset, frames[2].offset);
 }
 
+// A record of the index that cannot be read: named once, and all the rest is looked at.
+TEST_P(Verify, NamesTheIndexWhereItIsDamaged) {
+  make_packs();
+  const std::string path = dir / "index/data.mdb";
+  const ByteView id = blocks.begin()->first.view();
+  Bytes index = bytes_of(path);
+  constexpr std::size_t kKindAt = 20;
+  for (std::size_t at = 0; (at = index.find(id, at)) != Bytes::npos; ++at) {
+    index.at(at + id.size() + kKindAt) ^= '\x40';
+  }
+  overwrite(path, index);
+  flip(made[1], footer_of(made[1]).frames[0].offset + 100);
+  open();
+  const auto damage = verify(true);
+  const auto of_index = std::ranges::count(damage, path, &Damage::file);
+  EXPECT_GE(of_index, 1);
+  EXPECT_LE(of_index, 2);
+  EXPECT_GE(std::ranges::count(damage, made[1], &Damage::file), 1);
+  EXPECT_EQ(store->get(blocks.begin()->first).error().code, Errc::kIndexDamaged);
+}
+
 TEST_P(Verify, NamesEveryBlockOfAPackThatIsGone) {
   make_packs();
   std::size_t in_first = 0;

@@ -190,8 +190,12 @@ class Campaign {
     Engine& engine = **opened;
     const ReadBack before = read_all(engine, expected);
     if (before.wrong) return Outcome::kWrongBytes;
-    const bool was_good = is_verified(engine);
-    const ScrubReport scrubbed = must(engine.scrub({}));
+    const auto verified = is_verified(engine);
+    if (!verified) return stopped(damage, verified.error());
+    const bool was_good = *verified;
+    const auto scrub = engine.scrub({});
+    if (!scrub) return was_good ? stopped(damage, scrub.error()) : Outcome::kNamed;
+    const ScrubReport& scrubbed = *scrub;
     const bool all_there = scrubbed.lost.empty();
     const bool incomplete_before = before.failed || before.behind;
     if (was_good && all_there && scrubbed.repaired.empty() && scrubbed.parity.empty()) {
@@ -201,7 +205,9 @@ class Campaign {
     }
     const ReadBack after = read_all(engine, expected);
     if (after.wrong) return Outcome::kWrongBytes;
-    const bool is_good = is_verified(engine);
+    const auto verified_again = is_verified(engine);
+    if (!verified_again) return stopped(damage, verified_again.error());
+    const bool is_good = *verified_again;
     if (is_good && all_there && !after.failed && damage.file.starts_with("packs/") &&
         content_of(copy_ + "/" + damage.file) == files_[damage.file]) {
       return Outcome::kRepaired;
@@ -210,6 +216,12 @@ class Campaign {
     // Not named, and something cannot be read or is older than it was: as bad as a wrong byte.
     const bool incomplete = incomplete_before || after.failed || after.behind;
     return incomplete || !all_there || !is_good ? Outcome::kWrongBytes : Outcome::kHarmless;
+  }
+
+  // A command that stops with an error which names the file has named the damage.
+  [[nodiscard]] static Outcome stopped(const Damage& damage, const Error& error) {
+    if (error.to_string().find(damage.file) != std::string::npos) return Outcome::kNamed;
+    give_up(error);
   }
 
   // The end of the audit log is what a crash may tear: it is kept under another name, and a new

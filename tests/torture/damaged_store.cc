@@ -165,7 +165,7 @@ void read_tree(Engine& engine, const View& view, const Tree& expected, const Tre
 
 void give_up(const Error& error) {
   fmt::print(stderr, "bitflip: {}\n", error.to_string());
-  std::exit(3);
+  std::exit(kGaveUp);
 }
 
 void must(const Status& status) {
@@ -204,8 +204,8 @@ ReadBack read_all(Engine& engine, const Expected& expected) {
   return found;
 }
 
-bool is_verified(Engine& engine) {
-  const Reply reply = must(Service(engine).call(R"({"command":"verify","full":true})", {}));
+Result<bool> is_verified(Engine& engine) {
+  TRY_ASSIGN(const Reply reply, Service(engine).call(R"({"command":"verify","full":true})", {}));
   return nlohmann::json::parse(reply.json).at("ok").get<bool>();
 }
 

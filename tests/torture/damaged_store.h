@@ -30,9 +30,13 @@ struct ReadBack {
 [[nodiscard]] ReadBack read_all(Engine& engine, const Expected& expected);
 
 // What `amberfs verify --full` answers: true when all is well.
-[[nodiscard]] bool is_verified(Engine& engine);
+// What `verify --full` says; an error when it stops.
+[[nodiscard]] Result<bool> is_verified(Engine& engine);
 
 void must(const Status& status);
+// No outcome of a try: where it cannot go on, there is something wrong with the campaign, or the
+// program.
+constexpr int kGaveUp = 70;
 [[noreturn]] void give_up(const Error& error);
 
 template <class T>
