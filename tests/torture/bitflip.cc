@@ -11,7 +11,7 @@
 //   CRASH        the process died, or hung: a bug
 //
 // usage: bitflip [--encrypted] [--flips 10000] [--ranges 1000] [--seed N] [--directory /dev/shm]
-//                [--only PART-OF-A-FILE-NAME] [--but FILE-NAME] [--verbose] [--plant]
+//                [--only PART-OF-A-FILE-NAME] [--verbose] [--plant]
 // --plant: one byte of what is expected is another than was written, so that it must find a bug.
 // Each damage is tried in a process of its own. Prints a table in Markdown. Exit status 1: a bug.
 #include "blockstore/base/log.h"
@@ -83,7 +83,7 @@ class Campaign {
     std::vector<std::string> names;
     std::vector<double> weights;
     for (const auto& [name, content] : files_) {
-      if (content.empty() || name.find(only_) == std::string::npos || name == untouched_) continue;
+      if (content.empty() || name.find(only_) == std::string::npos) continue;
       names.push_back(name);
       // Small files are met as often as they would be in a store of many, large ones more.
       weights.push_back(std::sqrt(static_cast<double>(content.size())));
@@ -106,8 +106,6 @@ class Campaign {
       note(damage, tried(damage, expected));
     }
   }
-
-  void leave_alone(const std::string& name) { untouched_ = name; }
 
   void print_table() const {
     fmt::print(
@@ -266,7 +264,6 @@ class Campaign {
   const std::string store_;
   const std::string copy_;
   const std::string only_;
-  std::string untouched_;
   std::map<std::string, Bytes> files_;
   std::map<std::string, std::uint64_t> sizes_;  // of those that end in zeros
   std::mt19937_64 random_;
@@ -282,7 +279,6 @@ struct Options {
   std::uint64_t seed = 1;
   std::string directory = "/dev/shm";
   std::string only;
-  std::string but;
   bool verbose = false;
   bool plant = false;
 };
@@ -301,7 +297,6 @@ Options parse(int argc, char** argv) {
     if (name == "--seed") options.seed = std::strtoull(value, nullptr, 10);
     if (name == "--directory") options.directory = value;
     if (name == "--only") options.only = value;
-    if (name == "--but") options.but = value;
   }
   return options;
 }
@@ -312,7 +307,6 @@ int run(const Options& options) {
   Expected expected = make_store(scratch + "/pristine", options.encrypted);
   if (options.plant) expected["first"]["file7"].at(70'000) ^= 1;
   Campaign campaign(scratch, options.seed, options.only, options.verbose);
-  campaign.leave_alone(options.but);
   campaign.run(options.flips, false, expected);
   campaign.run(options.ranges, true, expected);
   campaign.print_table();
