@@ -43,7 +43,9 @@ std::string details_text(const Json& event) {
                                                  "gid",   "pid",  "command", "sequence"};
     if (kOfAll.contains(key)) continue;
     if (!text.empty()) text += ", ";
-    text += key + " " + (value.is_string() ? value.get<std::string>() : value.dump());
+    text += value.is_array()    ? fmt::format("{}: {} (--json tells which)", key, value.size())
+            : value.is_string() ? key + " " + value.get<std::string>()
+                                : key + " " + value.dump();
   }
   return text;
 }
@@ -55,13 +57,14 @@ Result<int> list_events(const Options& options, const Context& context) {
     TRY(print(answer.json.dump() + "\n"));
     return kDone;
   }
+  // What there is to say comes last: it may be long.
   std::vector<std::vector<std::string>> rows;
   for (const Json& event : answer.json["events"]) {
     const bool removal = event.contains("number");
     rows.push_back({event.value("time", ""),
                     removal ? fmt::format("#{}", event.value("number", 0ULL)) : "",
-                    event.value("event", ""), removal ? removal_text(event) : details_text(event),
-                    who_text(event)});
+                    event.value("event", ""), who_text(event),
+                    removal ? removal_text(event) : details_text(event)});
   }
   TRY(print(format_table(rows)));
   return kDone;

@@ -195,6 +195,55 @@ TEST_F(LmdbIndex, IsDamagedWhenCutShortOrNoIndexAtAll) {
   }
 }
 
+// Grows, shrinks to nothing and grows again, so that its pages are split, merged, freed and taken
+// again in every way: what checks them never takes a sound one for damaged.
+TEST_F(LmdbIndex, AgreesWithItsDouble) {
+  auto index = must(create_lmdb_index(path, 256 * kKiB));
+  auto state = std::make_shared<testing::MemoryIndexState>();
+  testing::MemoryIndex expected(state);
+  std::mt19937_64 random(testing::test_seed());
+  std::uint64_t next = 0;
+  for (int round = 0; round < 150; ++round) {
+    IndexCommit change;
+    const bool shrinks = round / 25 % 2 == 1;
+    const auto there = must(expected.entries_after(std::nullopt, ~std::size_t{0}));
+    for (std::uint64_t more = random() % (shrinks ? 20 : 1500); more > 0; --more) {
+      IndexEntry entry = entry_of(next++);
+      if (random() % 3 == 0) entry.location.group_size = entry.location.plain_size;
+      change.entries.push_back(entry);
+    }
+    for (const IndexEntry& entry : there) {
+      if (random() % 40 != 0) continue;
+      change.moves.push_back({entry.id, entry.location, entry.location});
+      change.moves.back().to.offset += 1;
+      change.moves.back().to.group_size = entry.location.in_group() ? 0 : entry.location.plain_size;
+    }
+    if (shrinks) {
+      const auto pack = static_cast<PackNumber>(random() % 7 + 1);
+      change.packs.push_back({pack, PackId{1}, 64, true, true});
+      for (const IndexEntry& entry : there) {
+        if (entry.location.pack == pack) change.dropped.push_back(entry.id);
+      }
+    } else {
+      for (PackNumber pack = 1; pack <= 7; ++pack) change.packs.push_back({pack, PackId{1}, 64});
+    }
+    change.head = HeadRecord{1U + static_cast<unsigned>(round), Bytes(random() % 60'000, 'h')};
+    must(expected.commit(change));
+    must(index->commit(change));
+    EXPECT_EQ(must(index->packs()), must(expected.packs()));
+    EXPECT_EQ(must(index->head()).head, must(expected.head()).head);
+    EXPECT_EQ(must(index->totals()), must(expected.totals()));
+    const auto mine = must(index->entries_after(std::nullopt, ~std::size_t{0}));
+    const auto other = must(expected.entries_after(std::nullopt, ~std::size_t{0}));
+    ASSERT_TRUE(std::ranges::equal(mine, other, [](const IndexEntry& a, const IndexEntry& b) {
+      return a.id == b.id && a.location == b.location;
+    })) << round;
+    if (round % 10 != 0) continue;
+    must(index->close());
+    index = must(open_lmdb_index(path, 256 * kKiB));
+  }
+}
+
 TEST(IndexFormat, RefusesHostileRecords) {
   Bytes raw = encode_location(entry_of(1).location);
   ASSERT_EQ(raw.size(), kLocationSize);
