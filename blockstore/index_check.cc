@@ -3,8 +3,6 @@
 
 #include "blockstore/base/coding.h"
 
-#include <optional>
-
 namespace amberfs {
 
 Status IndexCheck::require_free(IndexPageNumber first, std::uint64_t count) const {
@@ -62,17 +60,9 @@ Status IndexCheck::whole(const IndexTree& tree) {
 }
 
 Status IndexCheck::ways_to(const IndexTree& tree, std::span<const ByteView> keys) {
-  if (tree.depth == 0) return ok();
-  std::optional<Bytes> next_leaf = Bytes{};
-  for (const ByteView key : keys) {
-    if (!next_leaf) break;
-    if (key < *next_leaf) continue;
-    TRY_ASSIGN(next_leaf, pages_.check_way(roots_, tree, key,
-                                           [this](IndexPageNumber first, std::uint64_t count) {
-                                             return require_free(first, count);
-                                           }));
-  }
-  return ok();
+  return pages_.check_ways(roots_, tree, keys, [this](IndexPageNumber first, std::uint64_t count) {
+    return require_free(first, count);
+  });
 }
 
 }  // namespace amberfs

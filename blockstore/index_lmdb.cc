@@ -239,12 +239,7 @@ Status LmdbIndex::open_tables(MDB_txn* txn, bool create) {
 Result<std::optional<Bytes>> LmdbIndex::read(const Reading& reading, const Table& table,
                                              ByteView key) {
   TRY_ASSIGN(const IndexTree tree, pages_->table(reading.roots, table.name));
-  std::optional<Bytes> found;
-  TRY(pages_->visit(reading.roots, tree, key, [&](ByteView at, ByteView value) {
-    if (at == key) found = value;
-    return false;
-  }));
-  return found;
+  return pages_->find(reading.roots, tree, key);
 }
 
 // The version is never sealed: it says whether the rest is.

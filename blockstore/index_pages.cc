@@ -2,10 +2,12 @@
 #include "blockstore/index_pages.h"
 
 #include "blockstore/base/coding.h"
+#include "blockstore/base/mutex.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <unordered_map>
 #include <vector>
 
 namespace amberfs {
@@ -39,6 +41,8 @@ constexpr std::size_t kMetaAt = kPageHeaderSize;
 constexpr std::size_t kMetaSize = 136;
 constexpr std::size_t kTreeSize = 48;
 constexpr std::uint16_t kByNumber = 8;
+
+constexpr std::size_t kCachedPagesMax = 2048;
 
 struct Meta {
   std::size_t page_size = 0;
@@ -205,7 +209,8 @@ struct IndexPages::Walk {
     return load_le<std::uint64_t>(a.data()) < load_le<std::uint64_t>(b.data());
   }
   [[nodiscard]] const char* keys_problem(const Page& page, const Bounds& bounds) const;
-  // The node of a branch whose child holds a key, or would; no key: the first.
+  // The node of a branch whose child holds a key, or would; of a leaf, the last one whose key is
+  // not above it, if there is one. No key: the first.
   [[nodiscard]] std::size_t child_of(const Page& page, ByteView key) const;
 };
 
@@ -239,6 +244,46 @@ const char* IndexPages::Walk::keys_problem(const Page& page, const Bounds& bound
   return nullptr;
 }
 
+// What one transaction sees, as far as it was looked at. A transaction that commits leaves the
+// pages of those before as they are, but gives their numbers away again later: then all is
+// forgotten.
+class IndexPages::Cache {
+ public:
+  std::optional<IndexRoots> roots(std::uint64_t transaction) {
+    MutexLock lock(mu_);
+    return roots_.transaction == transaction ? std::optional(roots_) : std::nullopt;
+  }
+  void put_roots(const IndexRoots& roots) {
+    MutexLock lock(mu_);
+    if (roots.transaction <= roots_.transaction) return;
+    roots_ = roots;
+    pages_.clear();
+  }
+  std::shared_ptr<const Page> page(std::uint64_t transaction, IndexPageNumber number) {
+    MutexLock lock(mu_);
+    if (roots_.transaction != transaction) return nullptr;
+    const auto it = pages_.find(number);
+    return it == pages_.end() ? nullptr : it->second;
+  }
+  void put_page(std::uint64_t transaction, IndexPageNumber number,
+                std::shared_ptr<const Page> page) {
+    MutexLock lock(mu_);
+    if (roots_.transaction != transaction) return;
+    if (pages_.size() >= kCachedPagesMax) pages_.clear();
+    pages_[number] = std::move(page);
+  }
+
+ private:
+  Mutex mu_;
+  IndexRoots roots_ GUARDED_BY(mu_);  // of transaction 0: none yet
+  std::unordered_map<IndexPageNumber, std::shared_ptr<const Page>> pages_ GUARDED_BY(mu_);
+};
+
+IndexPages::IndexPages(std::unique_ptr<File> file, std::size_t page_size)
+    : file_(std::move(file)), page_size_(page_size), cache_(std::make_unique<Cache>()) {}
+
+IndexPages::~IndexPages() = default;
+
 std::unexpected<Error> IndexPages::damaged(IndexPageNumber page, std::string_view what) const {
   return fail(Errc::kIndexDamaged, 0,
               "read page " + std::to_string(page) + " of the index: " + std::string(what),
@@ -266,23 +311,23 @@ Result<std::unique_ptr<IndexPages>> IndexPages::open(Io& io, const std::string& 
 }
 
 Result<IndexRoots> IndexPages::roots(std::uint64_t transaction) const {
+  if (const auto known = cache_->roots(transaction)) return *known;
   const IndexPageNumber page = transaction % kMetaPages;
   std::array<char, kMetaAt + kMetaSize> raw{};
   TRY_ASSIGN(const std::size_t got, file_->pread_some(raw.data(), raw.size(), page * page_size_));
   const auto meta = decode_meta(ByteView(raw.data(), got));
   if (!meta || meta->page_size != page_size_) return damaged(page, "it is no meta page");
   if (meta->roots.transaction != transaction) return damaged(page, "it is of another transaction");
+  cache_->put_roots(meta->roots);
   return meta->roots;
 }
 
 Result<IndexTree> IndexPages::table(const IndexRoots& roots, ByteView name) const {
-  std::optional<IndexTree> found;
-  TRY(visit(roots, roots.tables, name, [&](ByteView key, ByteView value) {
-    Decoder in(value);
-    if (key == name && value.size() == kTreeSize) found = decode_tree(in, false);
-    return false;
-  }));
-  if (found) return *found;
+  TRY_ASSIGN(const std::optional<Bytes> value, find(roots, roots.tables, name));
+  if (value && value->size() == kTreeSize) {
+    Decoder in(*value);
+    if (const auto tree = decode_tree(in, false)) return *tree;
+  }
   return fail(Errc::kIndexDamaged, 0, "open index: there is no table " + Bytes(name),
               file_->path());
 }
@@ -338,21 +383,83 @@ Status IndexPages::visit_page(Walk& walk, IndexPageNumber number, unsigned level
   return ok();
 }
 
-Result<std::optional<Bytes>> IndexPages::check_way(const IndexRoots& roots, const IndexTree& tree,
-                                                   ByteView key, const PageVisitor& on_page) const {
-  const Walk walk{roots, tree, key, {}, on_page};
-  std::vector<Page> above;  // the bounds are views of them
+Status IndexPages::check_ways(const IndexRoots& roots, const IndexTree& tree,
+                              std::span<const ByteView> keys, const PageVisitor& on_page) const {
+  if (tree.depth == 0) return ok();
+  struct Branch {
+    Page page;
+    Bounds bounds;  // views of the pages above
+  };
+  std::vector<Branch> above;  // of the leaf that was checked last
+  std::optional<Bounds> leaf;
+  const auto is_behind = [](ByteView key, const Bounds& bounds) {
+    return bounds.high && key >= *bounds.high;
+  };
+  for (const ByteView key : keys) {
+    if (leaf && !is_behind(key, *leaf)) continue;
+    while (!above.empty() && is_behind(key, above.back().bounds)) above.pop_back();
+    const Walk walk{roots, tree, key, {}, on_page};
+    while (true) {
+      IndexPageNumber number = tree.root;
+      Bounds bounds;
+      if (!above.empty()) {
+        const Branch& parent = above.back();
+        const std::size_t i = walk.child_of(parent.page, key);
+        number = parent.page.node(i).child;
+        bounds = parent.bounds.of_child(parent.page, i);
+      }
+      TRY_ASSIGN(Page page, load(walk, number, static_cast<unsigned>(above.size()) + 1, bounds));
+      if (page.leaf()) {
+        leaf = bounds;
+        break;
+      }
+      above.push_back({std::move(page), bounds});
+    }
+  }
+  return ok();
+}
+
+Result<std::shared_ptr<const IndexPages::Page>> IndexPages::cached(const Walk& walk,
+                                                                   IndexPageNumber number,
+                                                                   unsigned level,
+                                                                   const Bounds& bounds) const {
+  const std::uint64_t transaction = walk.roots.transaction;
+  auto page = cache_->page(transaction, number);
+  if (page && page->leaf() != (level == walk.tree.depth)) {
+    return damaged(number, "it is in two places");
+  }
+  if (page) return page;
+  TRY_ASSIGN(Page loaded, load(walk, number, level, bounds));
+  page = std::make_shared<const Page>(std::move(loaded));
+  cache_->put_page(transaction, number, page);
+  return page;
+}
+
+Result<std::optional<Bytes>> IndexPages::find(const IndexRoots& roots, const IndexTree& tree,
+                                              ByteView key) const {
+  if (tree.depth == 0) return std::optional<Bytes>{};
+  std::optional<Bytes> found;
+  const NodeVisitor take = [&](ByteView, ByteView value) {
+    found = value;
+    return false;
+  };
+  Walk walk{roots, tree, key, take, {}};
+  std::vector<std::shared_ptr<const Page>> above;  // the bounds are views of them
   Bounds bounds;
   IndexPageNumber number = tree.root;
-  for (unsigned level = 1; level <= tree.depth; ++level) {
-    TRY_ASSIGN(Page page, load(walk, number, level, bounds));
-    if (page.leaf()) break;
+  for (unsigned level = 1; level < tree.depth; ++level) {
+    TRY_ASSIGN(auto page, cached(walk, number, level, bounds));
+    const std::size_t i = walk.child_of(*page, key);
+    number = page->node(i).child;
+    bounds = bounds.of_child(*page, i);
     above.push_back(std::move(page));
-    const std::size_t i = walk.child_of(above.back(), key);
-    number = above.back().node(i).child;
-    bounds = bounds.of_child(above.back(), i);
   }
-  return bounds.high ? std::optional<Bytes>(*bounds.high) : std::nullopt;
+  TRY_ASSIGN(const auto leaf, cached(walk, number, tree.depth, bounds));
+  const Page::Node node = leaf->node(walk.child_of(*leaf, key));
+  if (node.key != key) return std::optional<Bytes>{};
+  if ((node.flags & kLargeNode) == 0) return std::optional<Bytes>(node.data);
+  TRY(visit_large(walk, node.key, node.data, node.size));
+  return found;
 }
 
 // A value that fills pages of its own, one behind the other; the first begins as any page.
