@@ -6,6 +6,8 @@
 #include "blockstore/pack_reader.h"
 #include "blockstore/pack_store.h"
 
+#include <map>
+
 namespace amberfs {
 
 Status BlockStore::create(Io& io, const std::string& directory, const BlockStoreOptions& options) {
@@ -53,7 +55,9 @@ PackStore::PackStore(Io& io, const std::string& directory, const BlockStoreOptio
         if (auto loaded = load(id); !loaded) return;  // the get() that needs it will say why
       }) {}
 
-// The store as at the last publish: cuts off what was appended behind it.
+// The store as at the last publish. An index that is older than its packs, or damaged, must not
+// cost a byte of them: nothing is cut off before it is appended to, and by then who opened the
+// store has looked whether the index knows what it has to (has_bytes_unknown_to_index()).
 Status PackStore::recover() {
   TRY_ASSIGN(HeadRecord published, index_->head());
   TRY_ASSIGN(std::vector<PackRow> rows, index_->packs());
@@ -73,6 +77,7 @@ Status PackStore::recover() {
   for (const PackId& id : found) {
     if (!known.contains(pack_file_name(id))) TRY(clear_unknown(id));
   }
+  TRY(check_against_entries(rows));
   TRY(load_scrub_state(rows));
   TRY(find_parity(rows));
   std::erase_if(rows, [](const PackRow& row) { return !row.gone; });
@@ -82,9 +87,41 @@ Status PackStore::recover() {
   return ok();
 }
 
+// No block may lie in a pack that is to be removed, nor behind the end of one that is to be cut
+// off.
+Status PackStore::check_against_entries(const std::vector<PackRow>& rows) {
+  std::map<PackNumber, std::uint64_t> ends;  // of those packs
+  for (const PackRow& row : rows) {
+    if (row.gone) ends[row.number] = 0;
+  }
+  for (const OpenPack& pack : continued_) {
+    if (pack.writer->has_tail()) ends[pack.number] = pack.writer->length();
+  }
+  if (ends.empty()) return ok();
+  constexpr std::size_t kEntriesAtOnce = 4096;
+  std::optional<BlockId> after;
+  while (true) {
+    TRY_ASSIGN(const auto entries, index_->entries_after(after, kEntriesAtOnce));
+    if (entries.empty()) return ok();
+    for (const IndexEntry& entry : entries) {
+      const auto end = ends.find(entry.location.pack);
+      if (end == ends.end()) continue;
+      if (entry.location.offset + kFrameHeaderSize + entry.location.stored_size <= end->second) {
+        continue;
+      }
+      return fail(Errc::kIndexDamaged, 0,
+                  "open block store: the index would have a pack removed or cut off, and names a "
+                  "block there",
+                  directory_);
+    }
+    after = entries.back().id;
+  }
+}
+
 Status PackStore::continue_unsealed(const PackRow& row) {
   auto writer = PackWriter::resume(io_, packs_directory_, row.id, row.length, frames_);
   if (writer) {
+    has_unknown_bytes_ |= (*writer)->has_tail();
     continued_.push_back({row.number, *std::move(writer)});
     return ok();
   }
@@ -102,11 +139,17 @@ Status PackStore::clear_unknown(const PackId& id) {
   TRY_ASSIGN(auto file, io_.open(path, OpenMode::kRead));
   TRY_ASSIGN(std::uint64_t size, file->size());
   if (size <= kPackHeaderSize) return io_.unlink(path);
+  has_unknown_bytes_ = true;
   log_warning(
       "a pack is not in the index: {}. Its blocks can be taken in with amberfs repair "
       "--index.",
       path);
   return ok();
+}
+
+bool PackStore::has_bytes_unknown_to_index() {
+  MutexLock lock(write_mu_);
+  return has_unknown_bytes_;
 }
 
 PackStore::~PackStore() {

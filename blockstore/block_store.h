@@ -142,7 +142,7 @@ struct CompactOptions {
   // Packs of less than an eighth of the full size: more than these are put together.
   unsigned small_packs_max = 16;
   unsigned threads = 2;
-  bool low_priority = true;          // of the threads that compress
+  bool low_priority = true;          // the threads that compress run when nothing else does
   std::function<bool()> keep_going;  // asked for each block; false ends it with what is done
   std::function<void(std::uint64_t, std::uint64_t)> progress;  // bytes of packs: done, in all
 };
@@ -177,6 +177,10 @@ class BlockStore : public Blocks {
   [[nodiscard]] virtual Result<Bytes> head() = 0;
   // See Durability above. `head` is at most 64 KiB.
   [[nodiscard]] virtual Status publish(ByteView head) = 0;
+  // When it was opened, packs held more than the index knows. Of a crash in the middle of a
+  // publish, unless something that was published before is unknown as well: then the index is an
+  // old one, and the first put() would write over what it does not know.
+  [[nodiscard]] virtual bool has_bytes_unknown_to_index() { return false; }
   // The commit that was being put together is given up: a failed put() before this call does not
   // fail the next publish(). Blocks that are still pending stay, and are published with the next.
   // Nothing to do for a store whose put() cannot lose what it accepted.

@@ -16,12 +16,15 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{50};
 
-// Whatever else runs on the machine goes first. Where that is refused it is only slower for others.
-void yield_to_others() {
-  const sched_param none{};
-  if (::sched_setscheduler(0, SCHED_IDLE, &none) == 0) return;
+// Low: whatever else runs on the machine goes first. Somebody who waits for it is not to wait for
+// ever on a busy one: a little behind the others. Where it is refused it is only slower for others.
+void yield_to_others(bool low_priority) {
   constexpr int kLowest = 19;
-  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kLowest);
+  constexpr int kALittle = 5;
+  const sched_param none{};
+  if (low_priority && ::sched_setscheduler(0, SCHED_IDLE, &none) == 0) return;
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()),
+                      low_priority ? kLowest : kALittle);
 }
 
 }  // namespace
@@ -34,7 +37,7 @@ class GroupWriter::Worker {
   void begin(bool low_priority) {
     MutexLock lock(mu_);
     thread_ = ::gettid();
-    if (low_priority && goes_on()) yield_to_others();
+    if (goes_on()) yield_to_others(low_priority);
   }
   void end() {
     MutexLock lock(mu_);

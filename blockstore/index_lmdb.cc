@@ -141,6 +141,10 @@ std::unexpected<Error> LmdbIndex::failure(int rc, std::string tried) const {
     case MDB_BAD_DBI:
     case MDB_BAD_VALSIZE:
     case MDB_INCOMPATIBLE:
+    case MDB_BAD_TXN:
+    case MDB_MAP_RESIZED:
+    case MDB_PAGE_FULL:
+    case MDB_CURSOR_FULL:
     case MDB_NOTFOUND:
       return damaged(tried + ": " + mdb_strerror(rc));
     case MDB_VERSION_MISMATCH:
@@ -155,6 +159,7 @@ std::unexpected<Error> LmdbIndex::failure(int rc, std::string tried) const {
 Result<Txn> LmdbIndex::begin(unsigned flags) {
   MDB_txn* txn = nullptr;
   if (!env_) return fail(Errc::kBroken, 0, "use the index after it was closed", path_);
+  TRY(pages_->require_meta_pages());
   if (int rc = mdb_txn_begin(env_.get(), nullptr, flags, &txn); rc != 0) {
     return failure(rc, "begin index transaction");
   }
@@ -208,6 +213,7 @@ Status LmdbIndex::check_tables(const Reading& reading) {
 }
 
 Status LmdbIndex::check_for(const IndexCommit& change) {
+  pages_->forget();
   TRY_ASSIGN(const Reading reading, begin_reading());
   IndexCheck check(*pages_, reading.roots);
   TRY(check.environment());

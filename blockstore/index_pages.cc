@@ -259,6 +259,11 @@ class IndexPages::Cache {
     roots_ = roots;
     pages_.clear();
   }
+  void forget() {
+    MutexLock lock(mu_);
+    roots_ = {};
+    pages_.clear();
+  }
   std::shared_ptr<const Page> page(std::uint64_t transaction, IndexPageNumber number) {
     MutexLock lock(mu_);
     if (roots_.transaction != transaction) return nullptr;
@@ -308,6 +313,15 @@ Result<std::unique_ptr<IndexPages>> IndexPages::open(Io& io, const std::string& 
     at = meta->page_size;
   }
   return std::unique_ptr<IndexPages>(new IndexPages(std::move(file), at));
+}
+
+void IndexPages::forget() const {
+  cache_->forget();
+}
+
+Status IndexPages::require_meta_pages() const {
+  TRY_ASSIGN(const std::uint64_t size, file_->size());
+  return size >= kMetaPages * page_size_ ? ok() : damaged(0, "the file is cut short");
 }
 
 Result<IndexRoots> IndexPages::roots(std::uint64_t transaction) const {

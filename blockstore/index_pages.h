@@ -56,6 +56,11 @@ class IndexPages {
   // Of the three. A table that is not there is damage.
   [[nodiscard]] Result<IndexTree> table(const IndexRoots& roots, ByteView name) const;
 
+  // What find() has checked is looked at anew. LMDB looks at the file, not at what is known of it.
+  void forget() const;
+  // LMDB looks at both meta pages when a transaction begins: they must be there.
+  [[nodiscard]] Status require_meta_pages() const;
+
   // The value of a key; nullopt: there is none. Pages that were checked are looked at again until
   // the next transaction commits.
   [[nodiscard]] Result<std::optional<Bytes>> find(const IndexRoots& roots, const IndexTree& tree,

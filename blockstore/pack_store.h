@@ -40,6 +40,7 @@ class PackStore final : public BlockStore {
   Result<bool> contains(const BlockId& id) override;
   Result<Bytes> head() override;
   Status publish(ByteView head) override;
+  bool has_bytes_unknown_to_index() override;
   void abandon() override;
   Status read(const BlockId& id, std::uint64_t offset, char* target, std::size_t size) override;
   [[nodiscard]] bool is_cached(const BlockId& id) override { return cache_.contains(id); }
@@ -79,7 +80,8 @@ class PackStore final : public BlockStore {
   // Opening.
   [[nodiscard]] Status recover();
   [[nodiscard]] Status continue_unsealed(const PackRow& row) REQUIRES(write_mu_);
-  [[nodiscard]] Status clear_unknown(const PackId& id);
+  [[nodiscard]] Status clear_unknown(const PackId& id) REQUIRES(write_mu_);
+  [[nodiscard]] Status check_against_entries(const std::vector<PackRow>& rows) REQUIRES(write_mu_);
   // The files of packs that the index marks as gone, then their rows.
   [[nodiscard]] Status remove_gone(const std::vector<PackRow>& rows);
 
@@ -155,6 +157,7 @@ class PackStore final : public BlockStore {
   OpenPack fresh_ GUARDED_BY(write_mu_);              // made, but the index does not know it yet
   std::vector<OpenPack> full_ GUARDED_BY(write_mu_);  // to be sealed by the next publish
   std::vector<OpenPack> continued_ GUARDED_BY(write_mu_);  // unsealed, from before the store opened
+  bool has_unknown_bytes_ GUARDED_BY(write_mu_) = false;   // when it was opened
   PackNumber next_number_ GUARDED_BY(write_mu_) = 1;
   HeadRecord published_ GUARDED_BY(write_mu_);
   std::uint64_t last_sequence_ GUARDED_BY(write_mu_) = 0;  // also of publishes that failed

@@ -76,11 +76,17 @@ Result<std::unique_ptr<PackWriter>> PackWriter::resume(Io& io, const std::string
   if (size < length) {
     return fail(Errc::kCorrupt, 0, "pack is shorter than what was published", file->path());
   }
-  if (size > length) {
-    TRY(file->truncate(length));
-    TRY(file->sync_data());
-  }
-  return std::unique_ptr<PackWriter>(new PackWriter(std::move(file), id, length));
+  std::unique_ptr<PackWriter> writer(new PackWriter(std::move(file), id, length));
+  writer->has_tail_ = size > length;
+  return writer;
+}
+
+Status PackWriter::cut_tail() {
+  if (!has_tail_) return ok();
+  TRY(file_->truncate(length_));
+  TRY(file_->sync_data());
+  has_tail_ = false;
+  return ok();
 }
 
 Status PackWriter::check_whole() const {
@@ -96,6 +102,7 @@ Status PackWriter::keep_outcome(Status status) {
 Result<std::uint64_t> PackWriter::append(const FrameHeader& header, ByteView raw_header,
                                          ByteView stored) {
   TRY(check_whole());
+  TRY(keep_outcome(cut_tail()));
   const std::array parts{raw_header, stored};
   TRY(keep_outcome(file_->pwritev(parts, length_)));
   const std::uint64_t offset = length_;
@@ -118,6 +125,8 @@ Status PackWriter::list_earlier_frames() {
 }
 
 Status PackWriter::seal() {
+  TRY(check_whole());
+  TRY(keep_outcome(cut_tail()));
   TRY(sync());
   TRY(keep_outcome(list_earlier_frames()));
   const Bytes footer = encode_footer(id_, frames_, length_);

@@ -24,9 +24,9 @@ class PackWriter {
   // A new pack below `packs_directory`: its header and its name are durable on return.
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> create(
       Io& io, const std::string& packs_directory, std::uint32_t version = kPackVersionPlain);
-  // Continues a pack at `length`: what is behind it was never published and is cut off, durably.
-  // kCorrupt when the file is shorter, or is not this pack; kKeyMissing when it is encrypted and
-  // the store is not.
+  // Continues a pack at `length`. What is behind it was never published, if the index is right: it
+  // is cut off, durably, before the first frame is appended, and not before. kCorrupt when the file
+  // is shorter, or is not this pack; kKeyMissing when it is encrypted and the store is not.
   [[nodiscard]] static Result<std::unique_ptr<PackWriter>> resume(
       Io& io, const std::string& packs_directory, const PackId& id, std::uint64_t length,
       const FrameCipher& frames);
@@ -48,6 +48,8 @@ class PackWriter {
 
   [[nodiscard]] const PackId& id() const { return id_; }
   [[nodiscard]] std::uint64_t length() const { return length_; }  // under the caller's lock
+  // There is something behind the length that it was resumed at.
+  [[nodiscard]] bool has_tail() const { return has_tail_; }
   [[nodiscard]] const std::string& path() const { return file_->path(); }
 
  private:
@@ -55,11 +57,13 @@ class PackWriter {
   [[nodiscard]] Status check_whole() const;
   [[nodiscard]] Status keep_outcome(Status status);
   [[nodiscard]] Status list_earlier_frames();
+  [[nodiscard]] Status cut_tail();
 
   const std::unique_ptr<File> file_;
   const PackId id_;
   const std::uint64_t resumed_at_;  // frames before it are not in frames_ yet
   std::uint64_t length_;
+  bool has_tail_ = false;
   std::vector<FrameSpot> frames_;
   std::atomic<bool> broken_ = false;
 };

@@ -74,6 +74,10 @@ bool has_valid_checksum(Json& line) {
   return checksum == hash_of(dump(line));
 }
 
+bool has_checksum(ByteView text) {
+  return parse_flat_json(text).contains("checksum");
+}
+
 // A discarded value for what is no line of a log of this kind.
 Json decode_line(ByteView text, const Sealer* sealer) {
   const Json nothing(Json::value_t::discarded);
@@ -212,8 +216,10 @@ Status AuditLog::put_aside_torn(std::uint64_t whole, std::uint64_t size) {
   const std::string aside = fmt::format("{}.torn-{}", path_, format_time(now_ns()));
   TRY(io_.replace_file(aside, torn));
   TRY(file_->truncate(whole));
-  log_warning("audit log: its last {} bytes are no whole lines: put aside as {}", size - whole,
-              aside);
+  log_warning(
+      "audit log: its last {} bytes are no valid lines, torn by a crash or changed: put aside as "
+      "{}",
+      size - whole, aside);
   return append_locked("audit_log_torn", current_actor(),
                        {{"torn_bytes", size - whole}, {"file", aside}});
 }
@@ -306,6 +312,11 @@ class LineChecker {
         found(offset, text.size() + 1, "does not have the number that comes next");
       }
       sequence_ = line["sequence"].get<std::uint64_t>();
+      const bool summed = sealer_ == nullptr && has_checksum(text);
+      if (has_checksum_ && !summed) {
+        found(offset, text.size() + 1, "has no checksum, and those before it have one");
+      }
+      has_checksum_ |= summed;
       if (visit_) visit_(line);
     }
     damaged_before_ = line.is_discarded();
@@ -328,6 +339,7 @@ class LineChecker {
   AuditCheck check_;
   std::uint64_t sequence_ = 0;
   bool damaged_before_ = false;
+  bool has_checksum_ = false;  // a line before has one
 };
 
 }  // namespace

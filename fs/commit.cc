@@ -30,6 +30,8 @@ Status Engine::commit_locked() {
   Status done = commit_once();
   if (!done && done.error().code == Errc::kNoSpace && space_->spend()) done = commit_once();
   if (done) space_->refill();
+  // Whoever asked for it is told; `status` tells everybody else. Want of room has its own words.
+  if (!done && done.error().code != Errc::kNoSpace) note_result("commit", done);
   space_->refresh();
   return done;
 }

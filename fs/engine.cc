@@ -3,6 +3,7 @@
 
 #include "blockstore/base/clock.h"
 #include "blockstore/base/log.h"
+#include "blockstore/index.h"
 #include "fs/segment.h"
 
 #include <fmt/format.h>
@@ -154,6 +155,7 @@ Status Engine::recover(const OpenOptions& options) {
     head_ = head;
   }
   TRY_ASSIGN(catalog_, Catalog::open(io_, store_ + "/snapshots", cipher_));
+  TRY(check_age_of_index());
   TRY(open_chain());
   live_ = std::make_unique<LiveMap>(*blocks_, head.root, head.totals, head.next_ino);
   JournalOptions journal_options = config_.journal;
@@ -178,6 +180,23 @@ Status Engine::recover(const OpenOptions& options) {
                        cipher_ ? &cipher_->heads() : nullptr);
   filesystem_->set_hold_back([this] { hold_back(); });
   if (!only_looked_at_) note_journal_loss();
+  return ok();
+}
+
+// An index that somebody put back from an older copy: the next commit would write over the
+// snapshots that it does not know. A crash leaves no such thing: a snapshot is published before its
+// manifest is written.
+Status Engine::check_age_of_index() {
+  if (!blocks_->has_bytes_unknown_to_index()) return ok();
+  TRY_ASSIGN(const Catalog::Inspection inspection, catalog_->inspect());
+  for (const Manifest& manifest : inspection.good) {
+    TRY_ASSIGN(const bool known, blocks_->contains(manifest.root));
+    if (known) continue;
+    return fail(Errc::kIndexDamaged, 0,
+                "open the store: the index is older than the snapshot of " +
+                    format_time(manifest.time_ns) + ", which is in the packs",
+                store_ + "/" + std::string(kIndexFile));
+  }
   return ok();
 }
 

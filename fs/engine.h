@@ -179,6 +179,7 @@ class Engine {
          std::shared_ptr<const StoreCipher> cipher);
 
   [[nodiscard]] Status recover(const OpenOptions& options);
+  [[nodiscard]] Status check_age_of_index();
   void note_journal_loss();
   [[nodiscard]] Status commit_locked() REQUIRES(commit_mu_);
   [[nodiscard]] Status commit_once() REQUIRES(commit_mu_);

@@ -264,6 +264,7 @@ Result<Reply> run_gc(const Call& call) {
     return fail(Errc::kBadRequest, 0, "gc: the level is 1 to 22", std::to_string(level));
   }
   options.compact.zstd_level = static_cast<int>(level);
+  options.compact.low_priority = false;  // somebody waits
   options.compact.progress = [&](std::uint64_t done, std::uint64_t total) {
     if (!call.progress()) return;
     call.progress()(Json{{"what", "gc"}, {"done", done}, {"total", total}}.dump());

@@ -466,5 +466,36 @@ TEST_F(EngineTest, FailureAtAnyDiskCallOfASnapshotLosesNothing) {
   }
 }
 
+// The next commit would write over the snapshots that such an index does not know.
+TEST_F(EngineTest, AnIndexThatSomebodyPutBackIsRefusedAndNothingIsCutOff) {
+  const Ino ino = make_file("log");
+  append(ino, Bytes(5000, 'a'));
+  ASSERT_TRUE(engine_->snapshot({.name = "one"}));
+  ASSERT_TRUE(engine_->close());
+  const std::string index = store_ + "/index/data.mdb";
+  const std::string old = dir_ / "old.mdb";
+  std::filesystem::copy_file(index, old);
+  open(store_);
+  append(ino, Bytes(5000, 'b'));
+  ASSERT_TRUE(engine_->snapshot({.name = "two"}));
+  ASSERT_TRUE(engine_->close());
+  std::filesystem::copy_file(old, index, std::filesystem::copy_options::overwrite_existing);
+  engine_.reset();
+
+  const auto opened = testing::open_engine(io(), store_);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, Errc::kIndexDamaged) << opened.error().to_string();
+  BlockStoreOptions blocks;
+  blocks.cipher = testing::test_cipher();
+  ASSERT_TRUE(BlockStore::rebuild_index(*io_, store_, blocks));
+  open(store_);
+  const auto two = engine_->catalog().resolve("two");
+  ASSERT_TRUE(two);
+  const auto view = engine_->view_of(*two).view;
+  const auto file = view->resolve_path("log");
+  ASSERT_TRUE(file);
+  EXPECT_EQ(view->inode(*file)->size_bytes, 10'000U);
+}
+
 }  // namespace
 }  // namespace amberfs
