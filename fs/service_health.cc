@@ -171,7 +171,10 @@ Result<Reply> run_status(const Call& call) {
   Engine& engine = call.engine();
   MountHooks* hooks = engine.hooks();
   const Head head = engine.head();
-  TRY_ASSIGN(BlockStoreStats stats, engine.blocks().stats());
+  // A damaged index does not keep the rest from being told, least of all that it is damaged.
+  const auto counted = engine.blocks().stats();
+  if (!counted && counted.error().code != Errc::kIndexDamaged) return fail(counted.error());
+  const BlockStoreStats stats = counted ? *counted : BlockStoreStats{};
   const DiskState disk = disk_state(engine);
   TRY_ASSIGN(Json snapshots, snapshot_status(engine));
   const TreeTotals totals = engine.live().totals();
@@ -214,6 +217,9 @@ Result<Reply> run_status(const Call& call) {
   json["chain"] = chain_status(engine);
   json["memory_bytes"] = resident_bytes();
   json["problems"] = problems(engine, disk, stats);
+  if (!counted) {
+    json["problems"].push_back("blocks cannot be counted: " + counted.error().to_string());
+  }
   json["audit"] = audit_status(engine, json["problems"]);
   return make_reply(json);
 }
