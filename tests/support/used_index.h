@@ -46,9 +46,8 @@ inline IndexCommit used_index_collect(std::uint64_t count, PackNumber pack) {
 }
 
 // `count` blocks, some of which are dropped, so that pages are free.
-inline Status make_used_index(const std::string& path, std::uint64_t count,
-                              std::shared_ptr<const StoreCipher> cipher = nullptr) {
-  TRY_ASSIGN(const auto index, create_lmdb_index(path, kUsedIndexMapSize, std::move(cipher)));
+inline Status make_used_index(const std::string& path, std::uint64_t count) {
+  TRY_ASSIGN(const auto index, create_lmdb_index(path, kUsedIndexMapSize));
   for (std::uint64_t first = 0; first < count; first += count / 4) {
     TRY(index->commit(used_index_commit(first, count / 4)));
   }
@@ -62,9 +61,8 @@ inline Status make_used_index(const std::string& path, std::uint64_t count,
 
 // Reads all that is there, then puts, moves and drops. An error is an answer, wrong ones are not:
 // what was just put is found.
-inline Status use_index(const std::string& path, std::uint64_t count,
-                        std::shared_ptr<const StoreCipher> cipher = nullptr) {
-  TRY_ASSIGN(const auto index, open_lmdb_index(path, kUsedIndexMapSize, std::move(cipher)));
+inline Status use_index(const std::string& path, std::uint64_t count) {
+  TRY_ASSIGN(const auto index, open_lmdb_index(path, kUsedIndexMapSize));
   // Each by itself: one that is refused must not keep the others from being tried.
   (void)index->packs();
   (void)index->head();

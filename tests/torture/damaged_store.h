@@ -29,8 +29,7 @@ struct ReadBack {
 };
 [[nodiscard]] ReadBack read_all(Engine& engine, const Expected& expected);
 
-// What `amberfs verify --full` answers: true when all is well.
-// What `verify --full` says; an error when it stops.
+// What `amberfs verify --full` answers: true when all is well; an error when it stops.
 [[nodiscard]] Result<bool> is_verified(Engine& engine);
 
 void must(const Status& status);
